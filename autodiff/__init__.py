@@ -1,0 +1,48 @@
+"""The autograd that shows its work: reverse-mode automatic differentiation on NumPy.
+
+>>> W = ad.Tensor([[1.0, -1.0]], requires_grad=True)
+>>> loss = np.tanh(W).sum()
+>>> loss.backward()
+>>> W.grad.round(3)
+array([[0.42, 0.42]])
+"""
+
+from autodiff import protocol as _protocol  # noqa: F401  (fills Tensor's operators and methods)
+from autodiff.errors import (
+    AutodiffError,
+    BadIndexError,
+    GradientError,
+    MutationError,
+    NoRuleError,
+    OperandError,
+    OperationError,
+    ReplayError,
+    ShapeError,
+    TracedValueError,
+)
+from autodiff.kinds import Op, op
+from autodiff.ops.losses import (
+    binary_cross_entropy,
+    binary_cross_entropy_with_logits,
+    cross_entropy_of_labels,
+    cross_entropy_of_probabilities,
+    squared_error,
+)
+from autodiff.ops.products import linear
+from autodiff.ops.random import dropout, generator, seed
+from autodiff.ops.shapes import sum_to
+from autodiff.ops.stable import log_softmax, logsumexp, relu, sigmoid, softmax, softplus
+from autodiff.state import debug, no_grad, scope
+from autodiff.tape import Tape
+from autodiff.tensor import Tensor, as_tensor
+from autodiff.transforms import grad, gradients, hessian, hvp, jacobian, jvp, value_and_grad, vjp
+
+__version__ = "0.1.0"
+__all__ = [
+    "AutodiffError", "BadIndexError", "GradientError", "MutationError", "NoRuleError", "Op", "OperandError",
+    "OperationError", "ReplayError", "ShapeError", "Tape", "Tensor", "TracedValueError", "as_tensor",
+    "binary_cross_entropy", "binary_cross_entropy_with_logits", "cross_entropy_of_labels",
+    "cross_entropy_of_probabilities", "debug", "dropout", "generator", "grad", "gradients", "hessian", "hvp",
+    "jacobian", "jvp", "linear", "log_softmax", "logsumexp", "no_grad", "op", "relu", "scope", "seed", "sigmoid",
+    "softmax", "softplus", "squared_error", "sum_to", "value_and_grad", "vjp",
+]

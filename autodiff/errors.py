@@ -1,0 +1,46 @@
+"""What goes wrong, one class per way: the docstring is the explanation, the message the particulars."""
+
+
+class AutodiffError(Exception):
+    """Any error of this library."""
+
+
+class OperationError(AutodiffError):
+    """An operation could not run on these operands. The message names each with shape and dtype."""
+
+
+class ShapeError(OperationError, ValueError):
+    """Shapes do not fit together; the message names the axis that clashes."""
+
+
+class OperandError(OperationError, TypeError):
+    """An operand is of a type or dtype that this operation cannot take."""
+
+
+class BadIndexError(OperationError, IndexError, ValueError):
+    """An index or axis is out of range (both an IndexError and a ValueError, as NumPy's AxisError is)."""
+
+
+class NoRuleError(AutodiffError, TypeError):
+    """NumPy was asked for a function of a Tensor that has no derivative rule here.
+
+    The message shows how to add one in three lines.
+    """
+
+
+class GradientError(AutodiffError, RuntimeError):
+    """A gradient was asked for that does not exist: a loss that is no scalar, nothing that requires
+    grad, a tensor that the loss does not depend on.
+    """
+
+
+class MutationError(GradientError):
+    """A value that backward needs was changed in place after it was used."""
+
+
+class TracedValueError(AutodiffError, TypeError):
+    """A tensor was turned into a plain Python or NumPy value where the tape would lose sight of it."""
+
+
+class ReplayError(AutodiffError, RuntimeError):
+    """A tape cannot be run again on other values: one of them left the tape as a Python number."""

@@ -1,0 +1,238 @@
+"""`Op`, one operation, and its kinds: what an author must state, and what follows from it.
+
+==============  ==========================================  =================================
+kind            the author states, per argument             follows
+==============  ==========================================  =================================
+elementwise     the partial derivative ``d(y, *x)``         vjp ``g * d``, jvp ``t * d``
+linear          the transpose ``(g, y, *x)``                jvp is the operation itself
+general         the vjp ``(g, y, *x)``                      jvp: the rule is linear in g, so it
+                                                            is itself recorded and walked back
+constant        nothing: its derivative is zero             a record without edges
+==============  ==========================================  =================================
+
+Whatever was stated is compiled here to *edges*, one function ``(g, y, *inputs, **options)`` per
+argument that gives its contribution, so that the walk back knows nothing of kinds. Broadcasting,
+dtypes and adding up are the walk's business: no rule mentions them.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable, Sequence
+from sys import _getframe
+from types import FrameType
+from typing import Any
+
+from autodiff.explain import explained
+from autodiff.record import NO_OPTIONS, Array
+from autodiff.tensor import Tensor, made
+
+Edge = Callable[..., Any]
+Partial = Callable[..., Any] | int | None
+
+
+class At:
+    """A contribution to some elements only: `value` belongs at ``x[index]``, the rest is zero.
+
+    `parts` are the arrays that stand in the index, where it has a hole (see `ops.indexing`).
+    """
+
+    __slots__ = ("index", "parts", "value")
+
+    def __init__(self, value: Array, index: Any, parts: tuple[Any, ...] = ()) -> None:
+        self.value = value
+        self.index = index
+        self.parts = parts
+
+
+class Variadic(Sequence[Edge]):
+    """The edges of an op with any number of inputs: one rule that is told the input's position."""
+
+    def __init__(self, rule: Edge) -> None:
+        self.rule = rule
+
+    def __len__(self) -> int:
+        return sys.maxsize
+
+    def __getitem__(self, position: Any) -> Any:
+        return lambda g, y, *inputs, **options: self.rule(position, g, y, *inputs, **options)
+
+
+class Op:
+    """One operation: its name, its forward on arrays, its kind and its rule.
+
+    Called on arrays it returns an array; called on Tensors it records itself. Positional arguments
+    are operands, keyword arguments are options.
+
+    Attributes
+    ----------
+    name : str
+        What records call it.
+    forward : callable
+        ``forward(*arrays, **options)``.
+    kind : str
+        "elementwise", "linear", "general" or "constant".
+    partials : tuple
+        What an elementwise op states, for readers other than the walk.
+    edges : sequence
+        Per argument ``edge(g, y, *inputs, **options)``, or None where the derivative is zero.
+    tangents : sequence or None
+        Per argument ``tangent(t, y, *inputs, **options)``; None when forward mode derives it.
+    analytic : callable
+        The forward used on replays in another dtype, equal in value and analytic in complex numbers.
+    parameters : tuple of str
+        The names of the forward's parameters, operands first.
+    """
+
+    def __init__(self, forward: Callable[..., Any], name: str | None = None,
+                 analytic: Callable[..., Any] | None = None) -> None:
+        self.name: str = name or forward.__name__
+        self.forward = forward
+        self.analytic = analytic or forward
+        self.parameters = parameters_of(forward)
+        self.__doc__ = forward.__doc__
+        self.kind = "constant"
+        self.differentiable = False
+        self.partials: tuple[Partial, ...] = ()
+        self.edges: Sequence[Edge | None] = Variadic(zero)
+        self.tangents: Sequence[Edge | None] | None = None
+
+    def __call__(self, *inputs: Any, **options: Any) -> Any:
+        for x in inputs:
+            if isinstance(x, Tensor):
+                return self.apply(inputs, options, _getframe(1))
+        return self.forward(*inputs, **options)
+
+    def apply(self, inputs: Sequence[Any], options: dict[str, Any], frame: FrameType) -> Any:
+        """Run and record; `frame` is where the user asked for it."""
+        records, values = [], []
+        for x in inputs:
+            if isinstance(x, Tensor):
+                records.append(x.record)
+                values.append(x.record.value)
+            else:
+                records.append(x)
+                values.append(x)
+        try:
+            y = self.forward(*values, **options)
+        except (ValueError, TypeError, IndexError) as error:
+            raise explained(error, self.name, records, options) from error
+        result = made(self, tuple(records), options or NO_OPTIONS, y, frame)
+        if type(y) is tuple:
+            return tuple([select.apply((result,), {"output": i}, frame) for i in range(len(y))])
+        return result
+
+    def derivative(self, *partials: Partial, vjp: dict[int, Edge] | None = None) -> Op:
+        """State an elementwise op's partial derivatives, one ``d(y, *inputs)`` per argument.
+
+        1 and -1 stand for these constants (no multiplication), None for no derivative. `vjp` may
+        give a faster ``(g, y, *inputs)`` for an argument by position; it must agree.
+
+        Examples
+        --------
+        >>> @ad.op
+        ... def cube(x):
+        ...     return x * x * x
+        >>> cube.derivative(lambda y, x: 3 * x * x)
+        <Op cube, elementwise>
+        >>> float(ad.grad(cube)(2.0))
+        12.0
+        """
+        faster = vjp or {}
+        products = [times(d, len(partials)) for d in partials]
+        edges = [faster.get(i) or product for i, product in enumerate(products)]
+        return self._state("elementwise", edges, products, partials)
+
+    def transpose(self, *transposes: Edge | None) -> Op:
+        """State a linear op's transpose, one ``(g, y, *inputs, **options)`` per argument."""
+        return self._state("linear", transposes)
+
+    def vjp(self, *rules: Edge | None) -> Op:
+        """State the contribution ``(g, y, *inputs, **options)`` to each argument; it must be linear in g."""
+        return self._state("general", rules)
+
+    def jvp(self, *tangents: Edge | None) -> Op:
+        """State the tangent ``(t, y, *inputs, **options)`` from each argument, where that is faster than deriving it."""
+        self.tangents = tangents
+        return self
+
+    def variadic(self, rule: Edge, kind: str = "linear") -> Op:
+        """State one rule ``(position, g, y, *inputs, **options)`` for any number of inputs."""
+        return self._state(kind, Variadic(rule))
+
+    def _state(self, kind: str, edges: Sequence[Edge | None], tangents: Sequence[Edge | None] | None = None,
+               partials: tuple[Partial, ...] = ()) -> Op:
+        self.kind = kind
+        self.edges = edges if isinstance(edges, Variadic) else tuple(edges)
+        self.tangents = tangents
+        self.partials = partials
+        self.differentiable = isinstance(edges, Variadic) or any(edge is not None for edge in edges)
+        return self
+
+    def __repr__(self) -> str:
+        return f"<Op {self.name}, {self.kind}>"
+
+
+def times(d: Partial, arity: int) -> Edge | None:
+    """The contribution of a partial derivative: ``g * d(y, *inputs)``, and g or -g for 1 and -1."""
+    if d is None:
+        return None
+    if isinstance(d, int):
+        return (lambda g, y, *inputs, **options: g) if d == 1 else (lambda g, y, *inputs, **options: -g)
+    if arity == 1:                                                # spelled out, since packing costs as much as the product
+        return lambda g, y, x, **options: g * d(y, x, **options)
+    if arity == 2:
+        return lambda g, y, a, b, **options: g * d(y, a, b, **options)
+    return lambda g, y, *inputs, **options: g * d(y, *inputs, **options)
+
+
+def zero(*args: Any, **options: Any) -> None:
+    """The edge of an op without a derivative."""
+
+
+def parameters_of(forward: Callable[..., Any]) -> tuple[str, ...]:
+    """The names of a function's parameters; () where it does not tell."""
+    try:
+        return tuple(inspect.signature(forward).parameters)
+    except (TypeError, ValueError):
+        return ()
+
+
+def op(forward: Callable[..., Any]) -> Op:
+    """Make an operation of a function on arrays: positional parameters are operands, keyword-only ones options.
+
+    State its rule with `derivative` (elementwise), `transpose` (linear) or `vjp` (anything else);
+    without one it is recorded and has no derivative.
+
+    Examples
+    --------
+    >>> @ad.op
+    ... def scale_shift(x, w, b):
+    ...     return x * w + b
+    >>> scale_shift.derivative(lambda y, x, w, b: w, lambda y, x, w, b: x, 1)
+    <Op scale_shift, elementwise>
+    >>> ad.gradcheck(lambda w: scale_shift(np.arange(3.0), w, 1.0).sum(), 2.0)
+    """
+    return Op(forward)
+
+
+def elementwise(name: str, forward: Callable[..., Any], *partials: Partial,
+                vjp: dict[int, Edge] | None = None, analytic: Callable[..., Any] | None = None) -> Op:
+    """An elementwise op in one line of a crib sheet: name, forward, a partial derivative per argument."""
+    return Op(forward, name, analytic).derivative(*partials, vjp=vjp)
+
+
+def linear_op(name: str, forward: Callable[..., Any], *transposes: Edge | None,
+              analytic: Callable[..., Any] | None = None) -> Op:
+    """A linear op in one line: name, forward, a transpose per argument."""
+    return Op(forward, name, analytic).transpose(*transposes)
+
+
+def constant(name: str, forward: Callable[..., Any], analytic: Callable[..., Any] | None = None) -> Op:
+    """An op that is recorded, because values depend on it, and has no derivative."""
+    return Op(forward, name, analytic)
+
+
+# An op with several outputs is one record that holds a tuple, and a selection per output.
+select = linear_op("select", lambda ys, output: ys[output], lambda g, y, ys, output: At(g, output))

@@ -1,0 +1,98 @@
+"""What records are called where people read them: one name each, the user's own as far as there are any."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from autodiff.errors import GradientError
+from autodiff.record import Record
+from autodiff.sites import locate, operand_texts
+
+
+def names_of(records: Iterable[Record], given: Mapping[Record, str] | None = None) -> dict[Record, str]:
+    """A different name for each record.
+
+    Given names come first, then the user's own. A name used again gets a number (x, x_2, x_3); what
+    has none is called v1, v2, ... in order, leaves c1, c2, ...
+    """
+    names: dict[Record, str] = {}
+    used: set[str] = set()
+    given = given or {}
+    counters = {"v": 0, "c": 0}
+    records = list(records)
+    for r in sorted(records, key=lambda r: (r not in given, not r.label)):
+        wish = given.get(r) or r.name
+        if wish is not None:
+            names[r] = free(wish, used)
+            used.add(names[r])
+    for r in records:
+        if r not in names:
+            letter = "v" if r.op else "c"
+            while f"{letter}{counters[letter] + 1}" in used:
+                counters[letter] += 1
+            counters[letter] += 1
+            names[r] = f"{letter}{counters[letter]}"
+    return {r: names[r] for r in records}
+
+
+def free(wish: str, used: set[str]) -> str:
+    """The wish, numbered if it is taken."""
+    if wish not in used:
+        return wish
+    n = 2
+    while f"{wish}_{n}" in used:
+        n += 1
+    return f"{wish}_{n}"
+
+
+def find(records: list[Record], key: Record | str, given: Mapping[Record, str] | None = None) -> Record:
+    """The one record among these that is meant by a record or a name."""
+    if isinstance(key, Record):
+        if key in set(records):
+            return key
+        raise GradientError(f"{key.name or 'this tensor'} (from {key.where}) is not on this tape: nothing recorded "
+                            "here was computed from it")
+    given = given or {}
+    matches = [r for r in records if key in (given.get(r), r.name)] \
+        or [r for r, name in names_of(records, given).items() if name == key]
+    if len(matches) == 1:
+        return matches[0]
+    if matches:
+        raise GradientError(f"{len(matches)} tensors on this tape are called {key!r}: "
+                            + "; ".join(f"{np.shape(r.value)} from {r.where}" for r in matches[:6])
+                            + ". Name them apart with .named(...) or names=.")
+    known = sorted({name for r in records if (name := given.get(r) or r.name)})
+    raise GradientError(f"nothing on this tape is called {key!r}; known names: {', '.join(known) or 'none'}")
+
+
+def operand_name(x: Any, text: str | None, names: Mapping[Record, str]) -> str:
+    """What to call an operand: a record's name, a number itself, an array by the user's variable."""
+    if isinstance(x, Record):
+        return names[x]
+    if isinstance(x, np.ndarray) and x.ndim:
+        return text if text is not None and text.isidentifier() else f"array{x.shape}"
+    return repr(x.item() if hasattr(x, "item") and np.size(x) == 1 else x)
+
+
+def listing(records: list[Record], given: Mapping[Record, str]) -> str:
+    """The tape as text, a line per record: ``name = op(names)   shape dtype   file:line``."""
+    names = names_of(records, given)
+    rows = []
+    for r in records:
+        if r.op is None:
+            expression = "leaf, requires grad" if r.requires_grad else "leaf"
+        else:
+            texts = operand_texts(r.code, r.lasti)
+            texts = texts if len(texts) == len(r.inputs) else (None,) * len(r.inputs)
+            arguments = [operand_name(x, text, names) for x, text in zip(r.inputs, texts, strict=True)]
+            arguments += [f"{key}={value!r}" for key, value in r.options.items()]
+            expression = f"{r.op.name}({', '.join(arguments)})"
+        value = r.value if not isinstance(r.value, tuple) else r.value[0]
+        shape = "(" + ", ".join(str(np.shape(y)) for y in r.value) + ")" if isinstance(r.value, tuple) else np.shape(value)
+        rows.append((names[r], expression, f"{shape} {value.dtype}", str(locate(r.code, r.lasti))))
+    widths = [max((len(row[k]) for row in rows), default=0) for k in range(3)]
+    return "\n".join(f"{name:<{widths[0]}} = {expression:<{widths[1]}}  {kind:<{widths[2]}}  {line}".rstrip()
+                     for name, expression, kind, line in rows)

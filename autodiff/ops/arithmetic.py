@@ -1,0 +1,104 @@
+"""The four operations, powers and what chooses between values.
+
+In every table y is the result. Kinks (where there is no derivative and one value must be chosen)
+are decided here once: |0|' = 0, a tie of maximum or minimum gives each side half, and clip passes the gradient
+on the closed interval, edges included.
+"""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+import numpy as np
+
+from autodiff.kinds import constant, elementwise, linear_op
+
+
+def product_power(x: Any, n: int) -> Any:
+    """x to a whole number by products, which are far faster than NumPy's power."""
+    if n < 0:
+        return 1.0 / product_power(x, -n)
+    result, square = None, x
+    while n:
+        if n & 1:
+            result = square if result is None else result * square
+        n >>= 1
+        if n:
+            square = square * square
+    return np.ones_like(x) if result is None else result * 1 if result is x else result
+
+
+def real(x: Any) -> Any:
+    """What an order comparison of complex numbers goes by."""
+    return np.real(x)
+
+
+def by_real_part(f: Any) -> Any:
+    """The comparison or rounding of the real parts: its replay form."""
+    return lambda *xs: f(*(real(x) for x in xs))
+
+
+# ------------------- name        forward            ∂y/∂a                          ∂y/∂b
+add      = elementwise("add",      operator.add,      1,                             1)
+subtract = elementwise("subtract", operator.sub,      1,                             -1)
+multiply = elementwise("multiply", operator.mul,      lambda y, a, b: b,             lambda y, a, b: a)
+divide   = elementwise("divide",   operator.truediv,  lambda y, a, b: 1 / b,         lambda y, a, b: -y / b,
+                       vjp={0: lambda g, y, a, b: g / b})
+negative = elementwise("negative", operator.neg,      -1)
+square   = elementwise("square",   np.square,         lambda y, x: 2 * x)
+power    = elementwise("power",    operator.pow,
+                       lambda y, a, b: b * a ** np.where(b == 0, 1, b - 1),         # 0 at b = 0, where 0 * 0⁻¹ is NaN
+                       lambda y, a, b: y * np.log(np.where(a == 0, 1, a)))          # 0 at a = 0
+integer_power = elementwise("integer_power", product_power, lambda y, x, n: n * integer_power(x, n=n - 1))
+
+maximum  = elementwise("maximum",  np.maximum,        lambda y, a, b: share(a > b, a, b),  lambda y, a, b: share(b > a, a, b))
+minimum  = elementwise("minimum",  np.minimum,        lambda y, a, b: share(a < b, a, b),  lambda y, a, b: share(b < a, a, b))
+absolute = elementwise("absolute", np.absolute,       lambda y, x: np.sign(x),
+                       analytic=lambda x: np.where(real(x) < 0, -x, x)[()])
+
+
+def share(wins: Any, a: Any, b: Any) -> Any:
+    """1 where this side is chosen, 1/2 at a tie."""
+    return wins + 0.5 * (a == b)
+
+
+def clipped(x: Any, low: Any, high: Any) -> Any:
+    """x between low and high; None is no bound."""
+    return np.clip(x, low, high)
+
+
+clip = elementwise("clip", clipped,
+                   lambda y, x, low, high: inside(x, low, high),
+                   lambda y, x, low, high: x < low,
+                   lambda y, x, low, high: (x > high) & (x >= low if low is not None else True))
+
+
+def inside(x: Any, low: Any, high: Any) -> Any:
+    """Whether the bounds leave x as it is."""
+    if low is None:
+        return x <= high
+    return x >= low if high is None else (x >= low) & (x <= high)
+
+
+where = linear_op("where", lambda condition, a, b: np.where(condition, a, b)[()], None,
+                  lambda g, y, condition, a, b: np.where(condition, g, 0),
+                  lambda g, y, condition, a, b: np.where(condition, 0, g))
+
+# ---- recorded, since values depend on them, and constant between their jumps
+greater       = constant("greater",       operator.gt, by_real_part(operator.gt))
+greater_equal = constant("greater_equal", operator.ge, by_real_part(operator.ge))
+less          = constant("less",          operator.lt, by_real_part(operator.lt))
+less_equal    = constant("less_equal",    operator.le, by_real_part(operator.le))
+equal         = constant("equal",         operator.eq, by_real_part(operator.eq))
+not_equal     = constant("not_equal",     operator.ne, by_real_part(operator.ne))
+logical_and   = constant("logical_and",   np.logical_and)
+logical_or    = constant("logical_or",    np.logical_or)
+logical_xor   = constant("logical_xor",   np.logical_xor)
+logical_not   = constant("logical_not",   np.logical_not)
+bitwise_and   = constant("bitwise_and",   operator.and_)
+bitwise_or    = constant("bitwise_or",    operator.or_)
+bitwise_xor   = constant("bitwise_xor",   operator.xor)
+invert        = constant("invert",        operator.invert)
+sign          = constant("sign",          np.sign,     by_real_part(np.sign))
+floor         = constant("floor",         np.floor,    by_real_part(np.floor))

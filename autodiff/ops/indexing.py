@@ -1,0 +1,94 @@
+"""Indexing and its transpose.
+
+The index is an option, except that arrays in it (integers, booleans) are operands of their own: they may be
+results themselves, and a replay must see them. Where they stood, the index has a HOLE.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from autodiff.kinds import At, Op, linear_op
+from autodiff.tensor import Tensor
+
+
+class Hole:
+    """The place of an array within an index."""
+
+    def __repr__(self) -> str:
+        return "□"
+
+
+HOLE = Hole()
+
+
+def separated(index: Any) -> tuple[Any, tuple[Any, ...]]:
+    """An index with holes, and the arrays that fill them."""
+    if isinstance(index, tuple):
+        arrays = tuple(as_index_array(i) for i in index if is_array(i))
+        return tuple(HOLE if is_array(i) else i for i in index), arrays
+    return (HOLE, (as_index_array(index),)) if is_array(index) else (index, ())
+
+
+def is_array(i: Any) -> bool:
+    """Whether a part of an index is data rather than structure."""
+    return isinstance(i, Tensor | np.ndarray | list) or hasattr(i, "__array_function__")
+
+
+def as_index_array(i: Any) -> Any:
+    """Lists become arrays of integers (an empty one too)."""
+    return np.array(i, dtype=None if i else np.intp) if isinstance(i, list) else i
+
+
+def filled(index: Any, arrays: Any) -> Any:
+    """The index with its holes filled in order."""
+    fill: Iterator[Any] = iter(arrays)
+    if isinstance(index, tuple):
+        return tuple(next(fill) if i is HOLE else i for i in index)
+    return next(fill) if index is HOLE else index
+
+
+def placed(*operands: Any, indices: tuple[tuple[Any, int], ...], shape: tuple[int, ...]) -> Any:
+    """Zeros of `shape` with values added in at their indices; a place named twice gets both."""
+    n = len(indices)
+    out = np.zeros_like(operands[0], shape=shape)
+    for value, (index, start) in zip(operands[:n], indices, strict=True):
+        arrays = operands[n + start:n + start + holes(index)]
+        where = filled(index, arrays)
+        if any(array.dtype.kind != "b" for array in arrays):
+            np.add.at(out, where, value)
+        else:
+            out[where] += value
+    return out
+
+
+def holes(index: Any) -> int:
+    """How many arrays an index takes."""
+    return sum(i is HOLE for i in index) if isinstance(index, tuple) else int(index is HOLE)
+
+
+def picked(position: int, g: Any, y: Any, *operands: Any, indices: tuple[tuple[Any, int], ...],
+           shape: tuple[int, ...]) -> Any:
+    """What of g stands where the values of one operand were placed."""
+    if position >= len(indices):
+        return None
+    index, start = indices[position]
+    first = len(indices) + start
+    return g[filled(index, operands[first:first + holes(index)])]
+
+
+# ------------- name       forward                                             transpose
+item    = linear_op("getitem", lambda x, index: operator.getitem(x, index),    lambda g, y, x, index: At(g, index))
+items   = Op(lambda x, *arrays, index: x[filled(index, arrays)], "getitem").variadic(
+    lambda position, g, y, x, *arrays, index: At(g, index, arrays) if position == 0 else None)
+scatter = Op(placed, "scatter").variadic(picked)
+
+
+def getitem(x: Any, index: Any) -> Any:
+    """``x[index]``: basic, integer, boolean and mixed."""
+    template, arrays = separated(index)
+    return items(x, *arrays, index=template) if arrays else item(x, index=index)

@@ -1,0 +1,64 @@
+"""Products of matrices: `matmul` of every rank, and `linear`, the dense layer x Wᵀ + b."""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+import numpy as np
+
+from autodiff.kinds import Op
+
+
+def rows(a: Any) -> Any:
+    """An array as a matrix whose rows are its vectors along the last axis."""
+    return a if a.ndim == 2 else np.reshape(a, (-1, a.shape[-1]))
+
+
+def flipped(a: Any) -> Any:
+    """Matrices, each transposed."""
+    return np.transpose(a, (*range(a.ndim - 2), a.ndim - 1, a.ndim - 2))
+
+
+def to_first(g: Any, y: Any, a: Any, b: Any) -> Any:
+    """∂/∂a of a @ b: g bᵀ, with vectors as one-row (a) or one-column (b) matrices."""
+    if b.ndim == 1:
+        return np.expand_dims(g, -1) * b
+    if a.ndim == 1:
+        return np.squeeze(np.expand_dims(g, -2) @ flipped(b), -2)
+    return g @ flipped(b)
+
+
+def to_second(g: Any, y: Any, a: Any, b: Any) -> Any:
+    """∂/∂b of a @ b: aᵀ g, with vectors as one-row (a) or one-column (b) matrices."""
+    if a.ndim == 1:
+        return np.expand_dims(a, -1) * np.expand_dims(g, -2) if b.ndim > 1 else g * a
+    if b.ndim == 1:
+        return np.squeeze(flipped(a) @ np.expand_dims(g, -1), -1)
+    return flipped(a) @ g
+
+
+matmul = Op(operator.matmul, "matmul").vjp(to_first, to_second).jvp(
+    lambda t, y, a, b: t @ b,
+    lambda t, y, a, b: a @ t)
+
+
+def product(a: Any, b: Any) -> Any:
+    """a @ b; of two matrices by `dot`, which gets there in half the time when they are small."""
+    return a.dot(b) if a.ndim == 2 and type(a) is type(b) is np.ndarray else a @ b
+
+
+def affine(x: Any, W: Any, b: Any = None) -> Any:
+    """x Wᵀ + b; samples are rows, W is (out, in) as on paper."""
+    z = product(x, W.T)
+    return z if b is None else z + b
+
+
+linear = Op(affine, "linear").vjp(
+    lambda g, z, x, W, b=None: product(g, W),                     # ∂x
+    lambda g, z, x, W, b=None: product(rows(g).T, rows(x)),       # ∂W
+    lambda g, z, x, W, b=None: g,                                 # ∂b
+).jvp(
+    lambda t, z, x, W, b=None: t @ W.T,
+    lambda t, z, x, W, b=None: x @ t.T,
+    lambda t, z, x, W, b=None: t)

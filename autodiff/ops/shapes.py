@@ -1,0 +1,71 @@
+"""What moves elements about or repeats them, without changing any: each linear, with its transpose."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from autodiff.kinds import Op, linear_op
+
+BLAS_DTYPES = "fd"          # float32 and float64, as dtype.char
+MANY = 16
+
+
+def summed_to(x: Any, shape: tuple[int, ...]) -> Any:
+    """x summed over the axes along which `shape` would be broadcast to x's.
+
+    For a matrix summed over many rows (every bias gradient) a product with ones is ten times faster than NumPy's sum and
+    more accurate in float32.
+    """
+    if shape == x.shape[1:]:
+        many = type(x) is np.ndarray and x.ndim == 2 and x.shape[0] > MANY and x.dtype.char in BLAS_DTYPES
+        return np.ones(x.shape[0], x.dtype).dot(x) if many else np.add.reduce(x, 0)
+    lead = np.ndim(x) - len(shape)
+    axes = tuple(range(lead)) + tuple(lead + i for i, n in enumerate(shape) if n == 1 != np.shape(x)[lead + i])
+    if np.broadcast_shapes(np.shape(x), shape) != np.shape(x):
+        raise ValueError(f"{np.shape(x)} is not what {shape} broadcasts to")
+    return np.reshape(np.sum(x, axis=axes, keepdims=True), shape)
+
+
+def spread(a: Any, axis: Any, keepdims: bool) -> Any:
+    """The result of a reduction (or its g) with the reduced axes back in place, of length one."""
+    return a if keepdims or axis is None else np.expand_dims(a, axis)
+
+
+def order_of(axes: Any, ndim: int) -> tuple[int, ...]:
+    """The permutation that `axes` means; None reverses."""
+    return tuple(range(ndim))[::-1] if axes is None else tuple(axis % ndim for axis in axes)
+
+
+def inverse(axes: tuple[int, ...]) -> tuple[int, ...]:
+    """The permutation that undoes this one."""
+    return tuple(axes.index(i) for i in range(len(axes)))
+
+
+def pieces(x: Any, indices_or_sections: Any, axis: int = 0) -> tuple[Any, ...]:
+    """NumPy's split, as a tuple."""
+    return tuple(np.split(x, indices_or_sections, axis))
+
+
+def piece_of(g: Any, xs: tuple[Any, ...], position: int, axis: int) -> Any:
+    """The part of g that came from operand `position` of a concatenation along `axis`."""
+    start = sum(np.shape(x)[axis] for x in xs[:position])
+    index = [slice(None)] * np.ndim(g)
+    index[axis] = slice(start, start + np.shape(xs[position])[axis])
+    return g[tuple(index)]
+
+
+# ----------------------- name            forward                                              transpose
+reshape      = linear_op("reshape",      lambda x, shape: np.reshape(x, shape),               lambda g, y, x, shape: np.reshape(g, np.shape(x)))
+transpose    = linear_op("transpose",    lambda x, axes=None: np.transpose(x, axes),          lambda g, y, x, axes=None: np.transpose(g, inverse(order_of(axes, np.ndim(x)))))
+expand_dims  = linear_op("expand_dims",  lambda x, axis: np.expand_dims(x, axis),             lambda g, y, x, axis: np.reshape(g, np.shape(x)))
+squeeze      = linear_op("squeeze",      lambda x, axis=None: np.squeeze(x, axis),            lambda g, y, x, axis=None: np.reshape(g, np.shape(x)))
+broadcast_to = linear_op("broadcast_to", lambda x, shape: np.broadcast_to(x, shape),          lambda g, y, x, shape: sum_to(g, shape=np.shape(x)))
+sum_to       = linear_op("sum_to",       summed_to,                                           lambda g, y, x, shape: np.broadcast_to(g, np.shape(x)))
+split        = linear_op("split",        pieces,                                              lambda g, y, x, indices_or_sections, axis=0: np.concatenate(g, axis))
+
+concatenate = Op(lambda *xs, axis=0: np.concatenate(xs, axis), "concatenate").variadic(
+    lambda position, g, y, *xs, axis=0: piece_of(g, xs, position, axis))
+stack = Op(lambda *xs, axis=0: np.stack(xs, axis), "stack").variadic(
+    lambda position, g, y, *xs, axis=0: g[(slice(None),) * (axis % np.ndim(g)) + (position,)])

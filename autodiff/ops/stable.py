@@ -1,0 +1,71 @@
+"""Activations and log-sum-exp in forms that neither overflow nor cancel.
+
+Each is one operation with its own short rule in terms of y. relu'(0) = 0.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from autodiff.kinds import Op, elementwise
+from autodiff.ops.shapes import spread
+
+quiet = np.errstate(over="ignore")
+
+
+@quiet
+def logistic(x: Any) -> Any:
+    """1 / (1 + e⁻ˣ): full precision down to -709, below that e⁻ˣ overflows and the result is a true 0."""
+    return np.reciprocal(1.0 + np.exp(-x))
+
+
+def smooth_relu(x: Any) -> Any:
+    """log(1 + eˣ), from the side that does not overflow; written so as to be analytic."""
+    return np.maximum(x, 0) + np.log1p(np.exp(np.minimum(x, -x)))
+
+
+def shifted_exp(x: Any, axis: Any) -> tuple[Any, Any]:
+    """exp(x - max x) and max x along the axes, of length one; an infinite maximum is not subtracted."""
+    top = np.max(x, axis=axis, keepdims=True)
+    top = np.where(np.isfinite(top), top, 0)
+    return np.exp(x - top), top
+
+
+def normalised_exp(x: Any, axis: Any = -1) -> Any:
+    """eˣ / Σ eˣ along the axes."""
+    e, _ = shifted_exp(x, axis)
+    return e / np.sum(e, axis=axis, keepdims=True)
+
+
+def log_of_sum(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    """log Σ eˣ along the axes."""
+    e, top = shifted_exp(x, axis)
+    with np.errstate(divide="ignore"):
+        y = np.log(np.sum(e, axis=axis, keepdims=True)) + top
+    return y if keepdims else np.squeeze(y, axis)[()]
+
+
+def log_normalised_exp(x: Any, axis: Any = -1) -> Any:
+    """x - log Σ eˣ along the axes."""
+    return x - log_of_sum(x, axis, keepdims=True)
+
+
+# --------------------- name        forward                       dy/dx
+sigmoid  = elementwise("sigmoid",  logistic,                     lambda y, x: y * (1 - y))
+softplus = elementwise("softplus", smooth_relu,                  lambda y, x: sigmoid(x))
+relu     = elementwise("relu",     lambda x: np.maximum(x, 0),   lambda y, x: x > 0)
+
+# --------------------- not elementwise: vjp
+softmax = Op(normalised_exp, "softmax").vjp(
+    lambda g, y, x, axis=-1: y * (g - np.sum(g * y, axis=axis, keepdims=True)))
+log_softmax = Op(log_normalised_exp, "log_softmax").vjp(
+    lambda g, y, x, axis=-1: g - np.exp(y) * np.sum(g, axis=axis, keepdims=True))
+logsumexp = Op(log_of_sum, "logsumexp").vjp(
+    lambda g, y, x, axis=None, keepdims=False: weights(y, x, axis, keepdims) * spread(g, axis, keepdims))
+
+
+def weights(y: Any, x: Any, axis: Any, keepdims: bool) -> Any:
+    """softmax of x, from the log-sum-exp y that is known already."""
+    return np.exp(x - spread(y, axis, keepdims))

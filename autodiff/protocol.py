@@ -1,0 +1,366 @@
+"""Which NumPy name is which operation; fills Tensor's operators, methods and protocols once.
+
+Operators are closures, one per operation and arity, because they are the hot path: the general
+way through `Op.apply` costs half again as much.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from sys import _getframe
+from typing import Any, TypeVar
+
+import numpy as np
+
+from autodiff.errors import GradientError, NoRuleError, OperandError
+from autodiff.explain import explained
+from autodiff.kinds import Op, constant
+from autodiff.ops import arithmetic as a
+from autodiff.ops import elementary as e
+from autodiff.ops import indexing, products, reductions, shapes, stable
+from autodiff.record import NO_OPTIONS, Leaf
+from autodiff.sites import locate, outside
+from autodiff.state import recording
+from autodiff.tensor import Tensor, leaf_value, made
+
+F = TypeVar("F", bound=Callable[..., Any])
+PLAIN = (float, int, np.ndarray, np.generic, complex)          # operands taken as they are
+
+
+# ---- operators
+
+def operand(x: Any) -> Any:
+    """What may stand beside a Tensor in an operator, or NotImplemented."""
+    if isinstance(x, PLAIN) or hasattr(x, "__array_ufunc__"):
+        return x
+    return leaf_value(x, None, False, copy=False) if isinstance(x, list | tuple) else NotImplemented
+
+
+def unary(op: Op) -> Callable[[Tensor], Tensor]:
+    """The operator of one operand."""
+    forward = op.forward
+
+    def method(self: Tensor) -> Tensor:
+        r = self.record
+        try:
+            y = forward(r.value)
+        except (ValueError, TypeError) as error:
+            raise explained(error, op.name, (r,), NO_OPTIONS) from error
+        return made(op, (r,), NO_OPTIONS, y, _getframe(1))
+
+    return named(method, op)
+
+
+def binary(op: Op) -> Callable[[Tensor, Any], Tensor]:
+    """The operator of two operands, from the left."""
+    forward = op.forward
+
+    def method(self: Tensor, other: Any) -> Tensor:
+        left = self.record
+        if isinstance(other, Tensor):
+            right: Any = other.record
+            value = right.value
+        else:
+            right = value = other if isinstance(other, PLAIN) else operand(other)
+            if value is NotImplemented:
+                return NotImplemented
+        try:
+            y = forward(left.value, value)
+        except (ValueError, TypeError) as error:
+            raise explained(error, op.name, (left, right), NO_OPTIONS) from error
+        return made(op, (left, right), NO_OPTIONS, y, _getframe(1))
+
+    return named(method, op)
+
+
+def reflected(op: Op) -> Callable[[Tensor, Any], Tensor]:
+    """The operator of two operands, from the right."""
+    forward = op.forward
+
+    def method(self: Tensor, other: Any) -> Tensor:
+        right = self.record
+        left = operand(other)
+        if left is NotImplemented:
+            return NotImplemented
+        try:
+            y = forward(left, right.value)
+        except (ValueError, TypeError) as error:
+            raise explained(error, op.name, (left, right), NO_OPTIONS) from error
+        return made(op, (left, right), NO_OPTIONS, y, _getframe(1))
+
+    return named(method, op)
+
+
+def in_place(op: Op) -> Callable[[Tensor, Any], Tensor]:
+    """``t += other``: the handle moves to a new record, and what was recorded stays as it was."""
+
+    def method(self: Tensor, other: Any) -> Tensor:
+        if operand(other) is NotImplemented:
+            return NotImplemented
+        frame, leaf = _getframe(1), self.record
+        if isinstance(leaf, Leaf) and leaf.requires_grad:
+            refuse_leaf_write(self, f"{op.name} in place")
+            leaf.write(np.asarray(op.forward(leaf.value, other.data if isinstance(other, Tensor) else operand(other))))
+        else:
+            self.record = op.apply((self, other), NO_OPTIONS, frame).record
+        return self
+
+    return named(method, op)
+
+
+def refuse_leaf_write(tensor: Tensor, how: str) -> None:
+    """A leaf that requires grad is written to only where nothing is recorded."""
+    if recording.get():
+        raise GradientError(
+            f"{how}: {tensor.name or 'this tensor'} is a leaf that requires grad; changing it would cut it off from its "
+            f"gradient.\n  at {locate((f := outside(2)).f_code, f.f_lasti)}\n  Write y = x + ... for a new tensor, or update "
+            "parameters within `with ad.no_grad():`.")
+
+
+def raise_to(base: Any, exponent: Any, frame: Any) -> Any:
+    """base ** exponent; a whole Python number as exponent takes products instead of powers."""
+    if type(exponent) is int:
+        if exponent == 2:
+            return a.square.apply((base,), {}, frame)
+        return a.integer_power.apply((base,), {"n": exponent}, frame)
+    return a.power.apply((base, exponent), {}, frame)
+
+
+def power_method(self: Tensor, other: Any) -> Any:
+    """``self ** other``."""
+    return NotImplemented if operand(other) is NotImplemented else raise_to(self, other, _getframe(1))
+
+
+def getitem_method(self: Tensor, index: Any) -> Tensor:
+    """``self[index]``."""
+    template, arrays = indexing.separated(index)
+    op = indexing.items if arrays else indexing.item
+    result: Tensor = op.apply((self, *arrays), {"index": template}, _getframe(1))
+    return result
+
+
+def setitem_method(self: Tensor, index: Any, value: Any) -> None:
+    """``self[index] = value``, for leaves where nothing is recorded."""
+    leaf = self._leaf("assign to elements of")
+    if leaf.requires_grad:
+        refuse_leaf_write(self, "assignment to elements")
+    if isinstance(value, Tensor) and value.record.tracked and recording.get():
+        raise GradientError(f"cannot assign {value.name or 'a recorded tensor'} to elements of {self.name or 'a constant'}: "
+                            "the gradient would be lost. Use np.where, np.concatenate or np.stack, which record.")
+    leaf.value[index] = value.data if isinstance(value, Tensor) else value
+    leaf.version += 1
+
+
+def named(method: F, op: Op) -> F:
+    """Give a closure the operation's name, for tracebacks and help()."""
+    method.__name__ = method.__qualname__ = op.name
+    method.__doc__ = op.__doc__
+    return method
+
+
+# ---- NumPy's universal functions
+
+UFUNCS: dict[np.ufunc, Op] = {
+    np.add: a.add, np.subtract: a.subtract, np.multiply: a.multiply, np.divide: a.divide,
+    np.negative: a.negative, np.absolute: a.absolute, np.square: a.square, np.power: a.power,
+    np.maximum: a.maximum, np.minimum: a.minimum, np.sign: a.sign, np.floor: a.floor,
+    np.greater: a.greater, np.greater_equal: a.greater_equal, np.less: a.less, np.less_equal: a.less_equal,
+    np.equal: a.equal, np.not_equal: a.not_equal, np.logical_and: a.logical_and, np.logical_or: a.logical_or,
+    np.logical_xor: a.logical_xor, np.logical_not: a.logical_not, np.bitwise_and: a.bitwise_and,
+    np.bitwise_or: a.bitwise_or, np.bitwise_xor: a.bitwise_xor, np.invert: a.invert,
+    np.sqrt: e.sqrt, np.exp: e.exp, np.log: e.log, np.tanh: e.tanh, np.positive: e.alias,
+    np.matmul: products.matmul,
+    np.isfinite: constant("isfinite", np.isfinite), np.isnan: constant("isnan", np.isnan),
+    np.isinf: constant("isinf", np.isinf),
+}
+REDUCTIONS: dict[np.ufunc, Op] = {np.add: reductions.sum_, np.maximum: reductions.max_, np.minimum: reductions.min_}
+
+
+def array_ufunc(self: Tensor, ufunc: np.ufunc, method: str, *inputs: Any, **keywords: Any) -> Any:
+    """NumPy asks here when a universal function meets a Tensor."""
+    frame = _getframe(1)
+    if "out" in keywords:
+        raise OperandError(
+            f"np.{ufunc.__name__} cannot write into an array (out=, or `array += tensor`) when a Tensor takes part: the array "
+            f"would lose the tape.\n  at {locate(frame.f_code, frame.f_lasti)}\n  Write x = x + t, with a Tensor on the left.")
+    if method == "reduce" and ufunc in REDUCTIONS:
+        x, *rest = inputs
+        axis = rest[0] if rest else keywords.pop("axis", 0)
+        return apply_named(REDUCTIONS[ufunc], f"np.{ufunc.__name__}.reduce", (x,), {"axis": axis, **keywords}, frame)
+    if method != "__call__" or ufunc not in UFUNCS:
+        dotted = f"np.{ufunc.__name__}" + ("" if method == "__call__" else f".{method}")
+        raise no_rule(dotted, frame, elementwise=method == "__call__" and ufunc.nout == 1)
+    if keywords:
+        raise OperandError(f"np.{ufunc.__name__} of a Tensor does not take {', '.join(f'{k}=' for k in keywords)}")
+    if ufunc is np.power:
+        return raise_to(inputs[0], inputs[1], frame)
+    return UFUNCS[ufunc].apply([x if isinstance(x, Tensor) else operand(x) for x in inputs], {}, frame)
+
+
+# ---- NumPy's other functions
+
+# Per function its op and NumPy's parameters after the operands, in NumPy's order. What the op does not know
+# must be left at its default.
+FUNCTIONS: dict[Callable[..., Any], tuple[Op, str]] = {
+    np.sum: (reductions.sum_, "axis dtype out keepdims initial where"),
+    np.mean: (reductions.mean_, "axis dtype out keepdims where"),
+    np.max: (reductions.max_, "axis out keepdims initial where"),
+    np.min: (reductions.min_, "axis out keepdims initial where"),
+    np.reshape: (shapes.reshape, "shape order copy"),
+    np.transpose: (shapes.transpose, "axes"),
+    np.expand_dims: (shapes.expand_dims, "axis"),
+    np.squeeze: (shapes.squeeze, "axis"),
+    np.broadcast_to: (shapes.broadcast_to, "shape subok"),
+    np.split: (shapes.split, "indices_or_sections axis"),
+    np.concatenate: (shapes.concatenate, "axis out dtype casting"),
+    np.stack: (shapes.stack, "axis out dtype casting"),
+    np.where: (a.where, ""),
+    np.real: (e.real, ""),
+    np.copy: (e.alias, "order subok"),
+}
+SEQUENCES = (np.concatenate, np.stack)                 # their first argument is a sequence of operands
+NUMPY_DEFAULTS = {"order": ("C", "K"), "casting": ("same_kind",), "subok": (False,)}
+
+# These look at shapes and dtypes, or only compare: they answer with plain values.
+METADATA = {np.shape, np.ndim, np.size, np.result_type, np.zeros_like, np.ones_like, np.full_like, np.empty_like,
+            np.array_equal, np.allclose, np.isclose, np.can_cast, np.may_share_memory, np.shares_memory,
+            np.array_repr, np.array_str, np.array2string, np.iscomplexobj, np.isrealobj}
+
+
+def array_function(self: Tensor, function: Callable[..., Any], types: Iterable[type], args: tuple[Any, ...],
+                   keywords: dict[str, Any]) -> Any:
+    """NumPy asks here when one of its other functions meets a Tensor."""
+    frame = _getframe(1)
+    if function in METADATA:
+        return function(*plain(args), **plain(keywords))
+    if function is np.clip:
+        return clip(*args, **keywords, frame=frame)
+    if function not in FUNCTIONS:
+        raise no_rule(f"np.{function.__name__}", frame)
+    op, names = FUNCTIONS[function]
+    n = 1 if function in SEQUENCES else len(args) if not names else 1
+    operands = tuple(args[0]) if function in SEQUENCES else args[:n]
+    options = {**dict(zip(names.split(), args[n:], strict=False)), **keywords}
+    return apply_named(op, f"np.{function.__name__}", operands, options, frame)
+
+
+def apply_named(op: Op, called: str, operands: tuple[Any, ...], options: dict[str, Any], frame: Any) -> Any:
+    """Apply an op with NumPy's keywords, refusing those it does not know unless they are at their default."""
+    known = {}
+    for name, value in options.items():
+        if value is np._NoValue or (value is None and name not in op.parameters):
+            continue
+        if name not in op.parameters:
+            if value in NUMPY_DEFAULTS.get(name, ()):
+                continue
+            raise OperandError(f"{called} of a Tensor does not take {name}={value!r}\n"
+                               f"  at {locate(frame.f_code, frame.f_lasti)}")
+        known[name] = value
+    return op.apply([x if isinstance(x, Tensor) else operand(x) for x in operands], known, frame)
+
+
+def clip(x: Any, a_min: Any = None, a_max: Any = None, out: Any = None, *, frame: Any, **keywords: Any) -> Any:
+    """np.clip, whose bounds go by two pairs of names."""
+    low = keywords.pop("min", a_min) if keywords.get("min") is not np._NoValue else a_min
+    high = keywords.pop("max", a_max) if keywords.get("max") is not np._NoValue else a_max
+    low, high = (None if bound is np._NoValue else bound for bound in (low, high))
+    if out is not None or keywords:
+        raise OperandError("np.clip of a Tensor takes no out= and no other keywords")
+    if low is None and high is None:
+        return e.alias.apply((x,), {}, frame)
+    return a.clip.apply((x, low, high), {}, frame)
+
+
+def plain(x: Any) -> Any:
+    """Arguments with every Tensor replaced by its array."""
+    if isinstance(x, Tensor):
+        return x.record.value
+    if isinstance(x, dict):
+        return {key: plain(value) for key, value in x.items()}
+    return type(x)(plain(item) for item in x) if isinstance(x, list | tuple) else x
+
+
+def no_rule(called: str, frame: Any, elementwise: bool = False) -> NoRuleError:
+    """The error that shows how to add the missing rule."""
+    name = called.rpartition(".")[2]
+    rule = (f"{name}.derivative(lambda y, x: ...)          # dy/dx as on paper" if elementwise else
+            f"{name}.vjp(lambda g, y, x: ...)              # what g = ∂loss/∂y contributes to ∂loss/∂x")
+    return NoRuleError(
+        f"{called} has no derivative rule here.\n  at {locate(frame.f_code, frame.f_lasti)}: "
+        f"{locate(frame.f_code, frame.f_lasti).text}\n  Add one in three lines:\n"
+        f"    @ad.op\n    def {name}(x): return {called}(x)\n    {rule}\n"
+        "  and call it in place of NumPy's; or use .detach() if no gradient should flow through.")
+
+
+# ---- methods
+
+def reshape_method(self: Tensor, *shape: Any) -> Any:
+    """As ndarray.reshape: ``t.reshape(2, 3)`` or ``t.reshape((2, 3))``."""
+    wanted = shape[0] if len(shape) == 1 else shape
+    return shapes.reshape.apply((self,), {"shape": wanted}, _getframe(1))
+
+
+def transpose_method(self: Tensor, *axes: Any) -> Any:
+    """As ndarray.transpose: ``t.transpose()``, ``t.transpose(1, 0)`` or ``t.transpose((1, 0))``."""
+    order = axes[0] if len(axes) == 1 and not isinstance(axes[0], int) else axes or None
+    return shapes.transpose.apply((self,), {"axes": order} if order is not None else {}, _getframe(1))
+
+
+def reduction_method(op: Op) -> Callable[..., Any]:
+    """``t.sum(axis, keepdims)``, with NumPy's other keywords refused."""
+
+    def method(self: Tensor, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: bool = False) -> Any:
+        options = {"axis": axis, "dtype": dtype, "out": out, "keepdims": keepdims}
+        given = {name: value for name, value in options.items() if value is not None and value is not False}
+        return apply_named(op, f".{op.name}()", (self,), given, _getframe(1))
+
+    return named(method, op)
+
+
+def squeeze_method(self: Tensor, axis: Any = None) -> Any:
+    """As ndarray.squeeze."""
+    return shapes.squeeze.apply((self,), {} if axis is None else {"axis": axis}, _getframe(1))
+
+
+def clip_method(self: Tensor, min: Any = None, max: Any = None) -> Any:
+    """As ndarray.clip."""
+    return clip(self, min, max, frame=_getframe(1))
+
+
+def astype_method(self: Tensor, dtype: Any) -> Any:
+    """The values in another dtype; differentiable when that is a floating-point one."""
+    target = np.dtype(dtype)
+    op = e.cast if target.kind in "fc" else e.truncate
+    return op.apply((self,), {"dtype": target}, _getframe(1))
+
+
+def same(self: Tensor) -> Tensor:
+    """``+t`` is t."""
+    return self
+
+
+OPERATORS: dict[str, Any] = {
+    "__add__": binary(a.add), "__radd__": reflected(a.add), "__iadd__": in_place(a.add),
+    "__sub__": binary(a.subtract), "__rsub__": reflected(a.subtract), "__isub__": in_place(a.subtract),
+    "__mul__": binary(a.multiply), "__rmul__": reflected(a.multiply), "__imul__": in_place(a.multiply),
+    "__truediv__": binary(a.divide), "__rtruediv__": reflected(a.divide), "__itruediv__": in_place(a.divide),
+    "__matmul__": binary(products.matmul), "__rmatmul__": reflected(products.matmul),
+    "__pow__": power_method, "__rpow__": reflected(a.power),
+    "__neg__": unary(a.negative), "__pos__": same, "__abs__": unary(a.absolute), "__invert__": unary(a.invert),
+    "__lt__": binary(a.less), "__le__": binary(a.less_equal), "__gt__": binary(a.greater),
+    "__ge__": binary(a.greater_equal), "__eq__": binary(a.equal), "__ne__": binary(a.not_equal),
+    "__and__": binary(a.bitwise_and), "__rand__": reflected(a.bitwise_and),
+    "__or__": binary(a.bitwise_or), "__ror__": reflected(a.bitwise_or),
+    "__xor__": binary(a.bitwise_xor), "__rxor__": reflected(a.bitwise_xor),
+    "__getitem__": getitem_method, "__setitem__": setitem_method,
+}
+METHODS: dict[str, Any] = {
+    "sum": reduction_method(reductions.sum_), "mean": reduction_method(reductions.mean_),
+    "max": reduction_method(reductions.max_), "min": reduction_method(reductions.min_),
+    "reshape": reshape_method, "transpose": transpose_method, "T": property(unary(shapes.transpose)),
+    "squeeze": squeeze_method, "clip": clip_method, "astype": astype_method,
+    "__array_ufunc__": array_ufunc, "__array_function__": array_function,
+}
+
+for method_name, method in {**OPERATORS, **METHODS}.items():
+    setattr(Tensor, method_name, method)

@@ -1,0 +1,121 @@
+"""`Record`: one line of a tape. Everything else is a reader or a writer of records.
+
+A record knows the records it was computed from, never the Tensor that holds it: references point
+backwards only, so there are no cycles, and a graph lives exactly as long as its result is held.
+"""
+
+from __future__ import annotations
+
+from itertools import count
+from types import CodeType, FrameType
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from autodiff.sites import assigned_name, is_ours_file, locate
+
+if TYPE_CHECKING:
+    from autodiff.kinds import Op
+    from autodiff.state import Scope
+
+Array = Any          # whatever implements NumPy's protocols: ndarray, NumPy scalar, device array
+NO_OPTIONS: Final[dict[str, Any]] = {}
+next_serial = count(1).__next__
+
+
+class Record:
+    """One line of a tape: ``value = op(*inputs, **options)``. Never changed once made.
+
+    Attributes
+    ----------
+    op : Op or None
+        The operation; None for a leaf.
+    inputs : tuple
+        Records, and plain operands (arrays, numbers) as they were given.
+    options : dict
+        What else the operation was told: axis, shape, index ...
+    value : array
+        What the operation returned; NumPy's own scalar type when it is 0-d.
+    requires_grad : bool
+        Whether gradients flow through it.
+    serial : int
+        Its place in time. Inputs have smaller serials, so sorting by serial is a topological order.
+    code, lasti : CodeType, int
+        Where in the user's code it was made.
+    scope : Scope or None
+        The layer or stretch it was made in.
+    label : str or None
+        The name it was given explicitly.
+    seals : list or None
+        Fingerprints of the operands that the user could still write to.
+    leaks : tuple
+        Where its value left the tape as a Python number.
+    """
+
+    __slots__ = ("code", "inputs", "label", "lasti", "leaks", "op", "options", "requires_grad", "scope",
+                 "seals", "serial", "value")
+
+    def __init__(self, op: Op | None, inputs: tuple[Any, ...], options: dict[str, Any], value: Array,
+                 requires_grad: bool, frame: FrameType, scope: Scope | None, seals: list[Any] | None) -> None:
+        self.op = op
+        self.inputs = inputs
+        self.options = options
+        self.value = value
+        self.requires_grad = requires_grad
+        self.code: CodeType = frame.f_code
+        self.lasti = frame.f_lasti
+        self.scope = scope
+        self.seals = seals
+        self.serial = next_serial()
+        self.label: str | None = None
+        self.leaks: tuple[Any, ...] = ()
+
+    @property
+    def tracked(self) -> bool:
+        """Whether it stands on a tape: it requires grad, or was computed from something that does."""
+        return self.op is not None or self.requires_grad
+
+    @property
+    def name(self) -> str | None:
+        """The name it was given, or that of the user's variable its line assigns it to."""
+        if self.label or isinstance(self.value, tuple) or is_ours_file(self.code):
+            return self.label
+        return assigned_name(self.code, self.lasti, self.options.get("output", 0))
+
+    @property
+    def where(self) -> str:
+        """The user's line: its own, or the one that opened its scope when its own is the library's."""
+        line = str(locate(self.code, self.lasti))
+        if self.scope is None:
+            return line
+        caller = str(locate(self.scope.code, self.scope.lasti))
+        layer = f"{self.scope.path} ({self.scope.kind})" if self.scope.kind else self.scope.path
+        return f"{caller} in {layer}" if is_ours_file(self.code) else f"{line} in {layer}, called at {caller}"
+
+    def __repr__(self) -> str:
+        what = self.op.name if self.op else "leaf"
+        return f"<{what} {self.name or ''} shape={np.shape(self.value)} {locate(self.code, self.lasti)}>"
+
+
+class Leaf(Record):
+    """A record nothing was computed for: a parameter, an input, a constant.
+
+    The one thing that may change is its value, in place; `version` counts the writes.
+    """
+
+    __slots__ = ("grad", "version")
+
+    def __init__(self, value: Array, requires_grad: bool, frame: FrameType, label: str | None = None) -> None:
+        super().__init__(None, (), NO_OPTIONS, value, requires_grad, frame, None, None)
+        self.label = label
+        self.grad: Array | None = None
+        self.version = 0
+
+    def write(self, value: Array) -> None:
+        """Replace the value, in place where it is an array that can be written."""
+        if isinstance(self.value, np.generic) or np.shape(value) != np.shape(self.value):
+            self.value = np.asarray(value, dtype=self.value.dtype)[()]
+        else:
+            self.value[...] = value
+        self.version += 1
+        self.leaks = ()

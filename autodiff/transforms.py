@@ -1,0 +1,424 @@
+"""Derivatives as functions of functions, and `backward` and `gradients` of a recorded result.
+
+A transform gives the chosen leaves of its arguments new records, calls the function, and walks what was recorded.
+No levels are needed to nest them: an inner variable that comes from an outer one is a record on
+the outer tape, and the inner walk records itself whenever anything it meets is tracked outside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import Any
+
+import numpy as np
+
+from autodiff.errors import GradientError, OperandError, ShapeError
+from autodiff.ops.elementary import alias
+from autodiff.record import Leaf, Record
+from autodiff.state import Setting, grad_mode, recording, transform_now
+from autodiff.tape import behind, walk_back, walk_forward
+from autodiff.tensor import Tensor
+from autodiff.tree import leaves_of, mapped, rebuilt
+
+Argnums = int | Sequence[int]
+
+
+# ---- of a recorded result
+
+def backward(self: Tensor, gradient: Any = None) -> None:
+    """Add ∂self/∂leaf into the `.grad` of every leaf behind this tensor that requires grad.
+
+    Parameters
+    ----------
+    gradient : array_like, optional
+        ∂loss/∂self; needed unless this tensor is a scalar.
+
+    Raises
+    ------
+    GradientError
+        If nothing behind this tensor requires grad, or it is no scalar and `gradient` is missing.
+    MutationError
+        If a value the gradient needs was changed in place. No `.grad` is touched then.
+
+    Examples
+    --------
+    >>> x = ad.Tensor([1.0, 2.0], requires_grad=True)
+    >>> (x * x).sum().backward()
+    >>> x.grad
+    array([2., 4.])
+    """
+    for r, g in walk_back({self.record: seed_of(self, gradient)}).items():
+        if isinstance(r, Leaf):
+            r.grad = g if r.grad is None else r.grad + g
+
+
+def gradients(loss: Tensor, wrt: Sequence[Tensor], record: bool = False) -> list[Any]:
+    """∂loss/∂t for each tensor t that the loss depends on, leaves or intermediates.
+
+    Parameters
+    ----------
+    loss : Tensor
+        A scalar.
+    wrt : sequence of Tensor
+        Where the gradients are wanted.
+    record : bool
+        Return Tensors that are on a tape themselves, for derivatives of higher order.
+
+    Returns
+    -------
+    list of ndarray, or of Tensor with `record`
+        Each of its tensor's shape and dtype, owned and writable. No `.grad` is touched.
+
+    Raises
+    ------
+    GradientError
+        If a tensor is not behind the loss.
+
+    Examples
+    --------
+    >>> x = ad.Tensor(2.0, requires_grad=True)
+    >>> y = x ** 3
+    >>> [first] = ad.gradients(y, [x], record=True)
+    >>> [second] = ad.gradients(first, [x])
+    >>> float(first), float(second)
+    (12.0, 12.0)
+    """
+    if isinstance(wrt, Tensor):
+        raise OperandError("ad.gradients takes a list of tensors: ad.gradients(loss, [t])")
+    wanted = [t.record for t in wrt]
+    seeds = {loss.record: seed_of(loss, None)}
+    found = walk_back(seeds, wanted, record)
+    if any(r not in found for r in wanted):
+        tape = set(behind([loss.record]))
+        for t in wrt:
+            if t.record not in tape:
+                raise GradientError(f"{t.name or 'a tensor'} (from {t.record.where}) is not on the tape of "
+                                    f"{loss.name or 'this loss'}: it was not computed from it")
+    return [found.get(r, zeros(r, record)) for r in wanted]
+
+
+def zeros(r: Record, record: bool) -> Any:
+    """The gradient where none arrives."""
+    return Tensor(np.zeros_like(r.value)) if record else np.zeros_like(r.value)
+
+
+def seed_of(output: Tensor, gradient: Any) -> Any:
+    """∂loss/∂output to start from: 1 for a scalar."""
+    value = output.record.value
+    if output.requires_grad and gradient is None and value.size == 1:
+        return np.ones_like(value)[()]
+    called = output.name or "this tensor"
+    if not output.requires_grad:
+        raise GradientError(f"{called} does not depend on anything that requires grad "
+                            f"(from {output.record.where}); make its parameters with ad.Tensor(..., requires_grad=True)"
+                            + ("" if recording.get() else ", and leave ad.no_grad()"))
+    if gradient is None:
+        raise GradientError(f"{called} has shape {output.shape}; the gradient of a non-scalar needs "
+                            f"∂loss/∂{output.name or 'it'} as an argument. Did you mean its .mean() or .sum()?")
+    gradient = gradient.data if isinstance(gradient, Tensor) else np.asarray(gradient, dtype=output.dtype)
+    if np.shape(gradient) != output.shape:
+        raise ShapeError(f"{called} has shape {output.shape}, the gradient given {np.shape(gradient)}")
+    return gradient[()]
+
+
+Tensor.backward = backward               # type: ignore[method-assign]
+
+
+# ---- of a function
+
+def variable(x: Any) -> Tensor:
+    """A leaf of an argument as the variable of a transform: a new record, also for a tracked Tensor."""
+    if isinstance(x, Tensor) and x.record.tracked:
+        with grad_mode(True):
+            fresh: Tensor = alias(x)
+        return fresh
+    return Tensor(x, requires_grad=True)
+
+
+class Call:
+    """One call of a function with variables in place of the chosen arguments' leaves."""
+
+    def __init__(self, name: str, function: Callable[..., Any], args: Sequence[Any], keywords: dict[str, Any],
+                 argnums: Argnums, has_aux: bool = False) -> None:
+        self.keep = recording.get()
+        chosen = [argnums] if isinstance(argnums, int) else list(argnums)
+        for n in chosen:
+            if not -len(args) <= n < len(args):
+                raise OperandError(f"argnums={argnums}, but {getattr(function, '__name__', 'the function')} was called with "
+                                   f"{len(args)} positional arguments")
+        self.structure: Any = args[argnums] if isinstance(argnums, int) else tuple(args[n] for n in chosen)
+        self.variables = [variable(leaf) for leaf in leaves_of(self.structure)]
+        replaced = rebuilt(self.structure, self.variables, as_argument=True)
+        arguments = list(args)
+        for n, value in zip(chosen, [replaced] if isinstance(argnums, int) else replaced, strict=True):
+            arguments[n] = value
+        with Setting(transform_now, name), grad_mode(True):           # values may not leave the tape
+            result = function(*arguments, **keywords)
+        self.value, self.aux = result if has_aux else (result, None)
+
+    @property
+    def inputs(self) -> list[Record]:
+        """The variables' records."""
+        return [v.record for v in self.variables]
+
+    def outside(self, outputs: Sequence[Any]) -> bool:
+        """Whether the outputs depend on anything tracked that is not one of the variables."""
+        if not self.keep and not any(v.record.op for v in self.variables):
+            return False
+        since = min((r.serial for r in self.inputs), default=0)
+        mine = set(self.inputs)
+        tape = behind([t.record for t in outputs if isinstance(t, Tensor)], since, differentiable=True)
+        return any(x.requires_grad and (x.serial < since or (x.op is None and x not in mine))
+                   for r in tape for x in (r, *r.inputs) if isinstance(x, Record))
+
+    def scalar(self, name: str) -> Tensor | None:
+        """The value as a scalar on the tape; None if it does not depend on the variables."""
+        if isinstance(self.value, Tensor) and self.value.size == 1:
+            return self.value if self.value.requires_grad else None
+        if isinstance(self.value, Tensor | np.ndarray | list | tuple | dict) and np.size(getattr(self.value, "data", self.value)) != 1 \
+                or self.value is None:
+            shape = self.value.shape if isinstance(self.value, Tensor) else type(self.value).__name__
+            raise GradientError(f"{name} needs a function that returns a scalar; this one returned {shape}. "
+                                "Return its .sum() or .mean(), or use ad.jacobian or ad.vjp.")
+        return None
+
+    def pull(self, outputs: Sequence[Any], cotangents: Sequence[Any], record: bool) -> list[Any]:
+        """The cotangents of the variables, given those of the outputs."""
+        seeds: dict[Record, Any] = {}
+        for y, g in zip(outputs, cotangents, strict=True):
+            if isinstance(y, Tensor) and y.requires_grad:
+                seeds[y.record] = seeds[y.record] + g if y.record in seeds else g
+        found = walk_back(seeds, self.inputs, record) if seeds else {}
+        return [found.get(r, zeros(r, record)) for r in self.inputs]
+
+
+def released(y: Any, record: bool) -> Any:
+    """A result as the caller of a transform gets it: recorded, or plain."""
+    return y.data if isinstance(y, Tensor) and not record else y
+
+
+def ones(y: Tensor) -> Any:
+    """The seed 1 of a scalar."""
+    return np.ones_like(y.record.value)[()]
+
+
+def value_and_grad(f: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False) -> Callable[..., Any]:
+    """A function that returns f's value and its gradient with respect to the chosen arguments.
+
+    Parameters
+    ----------
+    f : callable
+        Returns a scalar (with `has_aux`, a scalar and anything else).
+    argnums : int or sequence of int
+        Which positional arguments. Each may be an array, or nested dicts, lists, tuples and modules
+        of arrays.
+    has_aux : bool
+        Whether f returns ``(loss, aux)``; the function then returns ``((loss, aux), gradient)``.
+
+    Returns
+    -------
+    callable
+        The gradient has the argument's structure. Results are arrays, unless they depend on something tracked outside the
+        call: then they are recorded Tensors.
+
+    Raises
+    ------
+    GradientError
+        If f does not return a scalar.
+    TracedValueError
+        If f turns a tracked value into a Python number (``if x > 0``, ``float(x)``).
+
+    Examples
+    --------
+    >>> value, gradient = ad.value_and_grad(lambda p: p["a"] * p["b"] ** 2)({"a": 2.0, "b": 3.0})
+    >>> float(value), float(gradient["a"]), float(gradient["b"])
+    (18.0, 9.0, 12.0)
+    """
+
+    @wraps(f)
+    def with_gradient(*args: Any, **keywords: Any) -> Any:
+        call = Call("ad.grad", f, args, keywords, argnums, has_aux)
+        loss = call.scalar("ad.grad")
+        record = loss is not None and call.outside([loss])
+        found = call.pull([loss], [ones(loss)], record) if loss is not None else [zeros(r, False) for r in call.inputs]
+        value = released(call.value, record)
+        value = (value, mapped(lambda t: released(t, record), call.aux)) if has_aux else value
+        return value, rebuilt(call.structure, found)
+
+    return with_gradient
+
+
+def grad(f: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False) -> Callable[..., Any]:
+    """The gradient of a scalar function, as a function; see `value_and_grad`.
+
+    With `has_aux` the function returns ``(gradient, aux)``.
+
+    Examples
+    --------
+    >>> float(ad.grad(lambda x: x ** 3)(2.0))
+    12.0
+    >>> float(ad.grad(lambda x: ad.grad(lambda y: x * y ** 2)(1.0))(5.0))
+    2.0
+    """
+    both = value_and_grad(f, argnums, has_aux)
+
+    @wraps(f)
+    def gradient(*args: Any, **keywords: Any) -> Any:
+        value, found = both(*args, **keywords)
+        return (found, value[1]) if has_aux else found
+
+    return gradient
+
+
+def vjp(f: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[[Any], Any]]:
+    """f's value, and its pullback: cotangents of the value to cotangents of the primals.
+
+    Parameters
+    ----------
+    f : callable
+        Returns an array, or a nested structure of arrays.
+    *primals : array_like or nested structure
+        Where.
+
+    Returns
+    -------
+    value, pullback
+        ``pullback(cotangent)`` takes the value's structure and returns a tuple, one entry per
+        primal, each with that primal's structure. It may be called again.
+
+    Examples
+    --------
+    >>> value, pullback = ad.vjp(lambda x: x * x, np.array([1.0, 2.0]))
+    >>> pullback(np.array([1.0, 10.0]))
+    (array([ 2., 40.]),)
+    """
+    call = Call("ad.vjp", f, primals, {}, tuple(range(len(primals))))
+    outputs = leaves_of(call.value)
+    tracked = call.outside(outputs)
+
+    def pullback(cotangent: Any) -> Any:
+        gs = leaves_of(cotangent)
+        for y, g in zip(outputs, gs, strict=True):
+            if np.shape(y) != np.shape(g):
+                raise ShapeError(f"the value has shape {np.shape(y)}, its cotangent {np.shape(g)}")
+        record = tracked or any(isinstance(g, Tensor) and g.record.tracked for g in gs)
+        gs = [g if isinstance(g, Tensor) and record else np.asarray(released(g, False), dtype=y.dtype)[()]
+              for g, y in zip(gs, outputs, strict=True)]
+        return rebuilt(call.structure, call.pull(outputs, gs, record))
+
+    return mapped(lambda y: released(y, tracked), call.value), pullback
+
+
+def jvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    """f's value, and its derivative along the tangents (forward mode).
+
+    Parameters
+    ----------
+    f : callable
+        Returns an array, or a nested structure of arrays.
+    primals, tangents : sequence
+        One entry per argument, of the same structure.
+
+    Returns
+    -------
+    value, tangent
+        Both with the structure that f returns.
+
+    Examples
+    --------
+    >>> value, tangent = ad.jvp(lambda x, y: x * y, (2.0, 3.0), (1.0, 0.0))
+    >>> float(value), float(tangent)
+    (6.0, 3.0)
+    """
+    primals, tangents = tuple(primals), tuple(tangents)
+    call = Call("ad.jvp", f, primals, {}, tuple(range(len(primals))))
+    ts = leaves_of(tangents)
+    if len(ts) != len(call.variables):
+        raise OperandError(f"{len(call.variables)} primals, but {len(ts)} tangents")
+    for v, t in zip(call.variables, ts, strict=True):
+        if np.shape(t) != v.shape:
+            raise ShapeError(f"a primal has shape {v.shape}, its tangent {np.shape(t)}")
+    outputs = leaves_of(call.value)
+    record = call.outside(outputs) or any(isinstance(t, Tensor) and t.record.tracked for t in ts)
+    seeds = {v.record: t if isinstance(t, Tensor) and record else np.asarray(released(t, False), dtype=v.dtype)[()]
+             for v, t in zip(call.variables, ts, strict=True)}
+    since = min((r.serial for r in call.inputs), default=0)
+    found = walk_forward(behind([y.record for y in outputs if isinstance(y, Tensor)], since), seeds, record)
+
+    def tangent(y: Any) -> Any:
+        if not isinstance(y, Tensor):
+            return np.zeros_like(y)
+        return released(found.get(y.record, zeros(y.record, record)), record)
+
+    return mapped(lambda y: released(y, record), call.value), mapped(tangent, call.value)
+
+
+def jacobian(f: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., Any]:
+    """The Jacobian of an array-valued function, as a function.
+
+    Returns
+    -------
+    callable
+        For a value of shape s and an argument of shape t, an array of shape s + t; for nested
+        values and arguments, the value's structure of the argument's structure.
+
+    Examples
+    --------
+    >>> ad.jacobian(lambda x: x * x)(np.array([1.0, 2.0]))
+    array([[2., 0.],
+           [0., 4.]])
+    """
+
+    @wraps(f)
+    def matrix(*args: Any, **keywords: Any) -> Any:
+        call = Call("ad.jacobian", f, args, keywords, argnums)
+        record = call.outside(leaves_of(call.value))
+        return mapped(lambda y: rebuilt(call.structure, blocks(call, y, record)), call.value)
+
+    return matrix
+
+
+def blocks(call: Call, y: Any, record: bool) -> list[Any]:
+    """∂y/∂v for each variable v of a call, a row per element of y."""
+    shape = np.shape(y)
+    if not (isinstance(y, Tensor) and y.requires_grad):
+        return [np.zeros(shape + v.shape, v.dtype) for v in call.variables]
+    rows = []
+    for i in range(y.size):
+        seed = np.zeros(y.size, y.dtype)
+        seed[i] = 1
+        rows.append(call.pull([y], [seed.reshape(shape)[()]], record))
+    return [np.reshape(np.stack(column), shape + v.shape) if rows else np.zeros(shape + v.shape, v.dtype)
+            for v, column in zip(call.variables, zip(*rows, strict=True) if rows else call.variables, strict=True)]
+
+
+def hessian(f: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., Any]:
+    """The matrix of second derivatives of a scalar function, as a function.
+
+    For a nested argument, the argument's structure of the argument's structure (the Hessian of a
+    dict is a dict of dicts).
+
+    Examples
+    --------
+    >>> ad.hessian(lambda x: (x ** 3).sum())(np.array([1.0, 2.0]))
+    array([[ 6.,  0.],
+           [ 0., 12.]])
+    """
+    return jacobian(grad(f, argnums), argnums)
+
+
+def hvp(f: Callable[..., Any], primals: Sequence[Any], vectors: Sequence[Any]) -> Any:
+    """The Hessian of a scalar function of the primals, times vectors: forward over reverse, never the matrix.
+
+    Returns
+    -------
+    tuple
+        One entry per primal, with its structure.
+
+    Examples
+    --------
+    >>> ad.hvp(lambda x: (x ** 3).sum(), (np.array([1.0, 2.0]),), (np.array([1.0, 1.0]),))
+    (array([ 6., 12.]),)
+    """
+    return jvp(grad(f, tuple(range(len(primals)))), primals, vectors)[1]

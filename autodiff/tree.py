@@ -1,0 +1,52 @@
+"""Nested arguments: dicts, lists, tuples and modules of arrays, taken apart and put together again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from autodiff.errors import OperandError
+
+
+def leaves_of(tree: Any) -> list[Any]:
+    """The arrays, in order.
+
+    A module (anything with `named_parameters`) counts as a dict of its parameters by path.
+    """
+    if isinstance(tree, dict):
+        return [leaf for value in tree.values() for leaf in leaves_of(value)]
+    if isinstance(tree, list | tuple):
+        return [leaf for value in tree for leaf in leaves_of(value)]
+    if hasattr(tree, "named_parameters"):
+        return [parameter for _, parameter in tree.named_parameters()]
+    return [] if tree is None else [tree]
+
+
+def rebuilt(tree: Any, leaves: list[Any], as_argument: bool = False) -> Any:
+    """The same structure with other leaves.
+
+    A module becomes a dict by path; with `as_argument` a copy of the module with these parameters.
+    """
+    supply = iter(leaves)
+
+    def build(node: Any) -> Any:
+        if isinstance(node, dict):
+            return type(node)((key, build(value)) for key, value in node.items())
+        if isinstance(node, tuple) and hasattr(node, "_fields"):                 # a named tuple
+            return type(node)(*(build(value) for value in node))
+        if isinstance(node, list | tuple):
+            return type(node)(build(value) for value in node)
+        if hasattr(node, "named_parameters"):
+            by_path = {path: next(supply) for path, _ in node.named_parameters()}
+            return node.with_parameters(by_path) if as_argument else by_path
+        return None if node is None else next(supply)
+
+    return build(tree)
+
+
+def mapped(function: Callable[..., Any], tree: Any, *others: Any) -> Any:
+    """The structure with `function` applied to each leaf (and to those of the others, which must match)."""
+    columns = [leaves_of(tree), *(leaves_of(other) for other in others)]
+    if len({len(column) for column in columns}) > 1:
+        raise OperandError(f"the structures differ: {', '.join(str(len(column)) for column in columns)} leaves")
+    return rebuilt(tree, [function(*row) for row in zip(*columns, strict=True)])
