@@ -29,8 +29,9 @@ class NoRuleError(AutodiffError, TypeError):
 
 
 class GradientError(AutodiffError, RuntimeError):
-    """A gradient was asked for that does not exist: a loss that is no scalar, nothing that requires
-    grad, a tensor that the loss does not depend on.
+    """A gradient was asked for that does not exist.
+
+    The loss is no scalar, nothing behind it requires grad, or it does not depend on the tensor.
     """
 
 

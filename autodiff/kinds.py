@@ -98,29 +98,30 @@ class Op:
         self.edges: Sequence[Edge | None] = Variadic(zero)
         self.tangents: Sequence[Edge | None] | None = None
 
-    def __call__(self, *inputs: Any, **options: Any) -> Any:
+    def __call__(self, *inputs: Any, _frame: FrameType | None = None, **options: Any) -> Any:
+        """Run, and record if a Tensor takes part; `_frame` is where the user asked, if not in the caller."""
+        records, values, recorded = [], [], False
         for x in inputs:
             if isinstance(x, Tensor):
-                return self.apply(inputs, options, _getframe(1))
-        return self.forward(*inputs, **options)
-
-    def apply(self, inputs: Sequence[Any], options: dict[str, Any], frame: FrameType) -> Any:
-        """Run and record; `frame` is where the user asked for it."""
-        records, values = [], []
-        for x in inputs:
-            if isinstance(x, Tensor):
-                records.append(x.record)
-                values.append(x.record.value)
+                recorded = True
+                record = x.record
+                records.append(record)
+                values.append(record.value)
             else:
                 records.append(x)
                 values.append(x)
         try:
             y = self.forward(*values, **options)
         except (ValueError, TypeError, IndexError) as error:
+            if not recorded:
+                raise
             raise explained(error, self.name, records, options) from error
+        if not recorded:
+            return y
+        frame = _frame or _getframe(1)
         result = made(self, tuple(records), options or NO_OPTIONS, y, frame)
         if type(y) is tuple:
-            return tuple([select.apply((result,), {"output": i}, frame) for i in range(len(y))])
+            return tuple([select(result, output=i, _frame=frame) for i in range(len(y))])
         return result
 
     def derivative(self, *partials: Partial, vjp: dict[int, Edge] | None = None) -> Op:
@@ -140,7 +141,8 @@ class Op:
         12.0
         """
         faster = vjp or {}
-        products = [times(d, len(partials)) for d in partials]
+        options = len(self.parameters) > len(partials)
+        products = [times(d, len(partials), options) for d in partials]
         edges = [faster.get(i) or product for i, product in enumerate(products)]
         return self._state("elementwise", edges, products, partials)
 
@@ -153,7 +155,7 @@ class Op:
         return self._state("general", rules)
 
     def jvp(self, *tangents: Edge | None) -> Op:
-        """State the tangent ``(t, y, *inputs, **options)`` from each argument, where that is faster than deriving it."""
+        """State the tangent ``(t, y, *inputs, **options)`` from each argument, where that is faster than deriving."""
         self.tangents = tangents
         return self
 
@@ -174,16 +176,16 @@ class Op:
         return f"<Op {self.name}, {self.kind}>"
 
 
-def times(d: Partial, arity: int) -> Edge | None:
+def times(d: Partial, arity: int, options: bool) -> Edge | None:
     """The contribution of a partial derivative: ``g * d(y, *inputs)``, and g or -g for 1 and -1."""
     if d is None:
         return None
     if isinstance(d, int):
         return (lambda g, y, *inputs, **options: g) if d == 1 else (lambda g, y, *inputs, **options: -g)
-    if arity == 1:                                                # spelled out, since packing costs as much as the product
-        return lambda g, y, x, **options: g * d(y, x, **options)
-    if arity == 2:
-        return lambda g, y, a, b, **options: g * d(y, a, b, **options)
+    if arity == 1 and not options:                # spelled out, since packing costs as much as the product
+        return lambda g, y, x: g * d(y, x)
+    if arity == 2 and not options:
+        return lambda g, y, a, b: g * d(y, a, b)
     return lambda g, y, *inputs, **options: g * d(y, *inputs, **options)
 
 

@@ -68,6 +68,13 @@ def find(records: list[Record], key: Record | str, given: Mapping[Record, str] |
     raise GradientError(f"nothing on this tape is called {key!r}; known names: {', '.join(known) or 'none'}")
 
 
+def operand_names(r: Record, names: Mapping[Record, str]) -> list[str]:
+    """What to call each operand of a record."""
+    texts = operand_texts(r.code, r.lasti)
+    known = len(texts) == len(r.inputs)
+    return [operand_name(x, texts[i] if known else None, names) for i, x in enumerate(r.inputs)]
+
+
 def operand_name(x: Any, text: str | None, names: Mapping[Record, str]) -> str:
     """What to call an operand: a record's name, a number itself, an array by the user's variable."""
     if isinstance(x, Record):
@@ -85,14 +92,11 @@ def listing(records: list[Record], given: Mapping[Record, str]) -> str:
         if r.op is None:
             expression = "leaf, requires grad" if r.requires_grad else "leaf"
         else:
-            texts = operand_texts(r.code, r.lasti)
-            texts = texts if len(texts) == len(r.inputs) else (None,) * len(r.inputs)
-            arguments = [operand_name(x, text, names) for x, text in zip(r.inputs, texts, strict=True)]
+            arguments = operand_names(r, names)
             arguments += [f"{key}={value!r}" for key, value in r.options.items()]
             expression = f"{r.op.name}({', '.join(arguments)})"
-        value = r.value if not isinstance(r.value, tuple) else r.value[0]
-        shape = "(" + ", ".join(str(np.shape(y)) for y in r.value) + ")" if isinstance(r.value, tuple) else np.shape(value)
-        rows.append((names[r], expression, f"{shape} {value.dtype}", str(locate(r.code, r.lasti))))
+        kinds = [f"{np.shape(y)} {y.dtype}" for y in (r.value if isinstance(r.value, tuple) else (r.value,))]
+        rows.append((names[r], expression, ", ".join(kinds), str(locate(r.code, r.lasti))))
     widths = [max((len(row[k]) for row in rows), default=0) for k in range(3)]
     return "\n".join(f"{name:<{widths[0]}} = {expression:<{widths[1]}}  {kind:<{widths[2]}}  {line}".rstrip()
                      for name, expression, kind, line in rows)

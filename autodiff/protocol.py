@@ -1,7 +1,7 @@
 """Which NumPy name is which operation; fills Tensor's operators, methods and protocols once.
 
 Operators are closures, one per operation and arity, because they are the hot path: the general
-way through `Op.apply` costs half again as much.
+way through `Op.__call__` costs half again as much.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from autodiff.explain import explained
 from autodiff.kinds import Op, constant
 from autodiff.ops import arithmetic as a
 from autodiff.ops import elementary as e
-from autodiff.ops import indexing, products, reductions, shapes, stable
+from autodiff.ops import indexing, products, reductions, shapes
 from autodiff.record import NO_OPTIONS, Leaf
 from autodiff.sites import locate, outside
 from autodiff.state import recording
@@ -51,11 +51,11 @@ def unary(op: Op) -> Callable[[Tensor], Tensor]:
     return named(method, op)
 
 
-def binary(op: Op) -> Callable[[Tensor, Any], Tensor]:
+def binary(op: Op) -> Callable[[Tensor, Any], Any]:
     """The operator of two operands, from the left."""
     forward = op.forward
 
-    def method(self: Tensor, other: Any) -> Tensor:
+    def method(self: Tensor, other: Any) -> Any:
         left = self.record
         if isinstance(other, Tensor):
             right: Any = other.record
@@ -73,11 +73,11 @@ def binary(op: Op) -> Callable[[Tensor, Any], Tensor]:
     return named(method, op)
 
 
-def reflected(op: Op) -> Callable[[Tensor, Any], Tensor]:
+def reflected(op: Op) -> Callable[[Tensor, Any], Any]:
     """The operator of two operands, from the right."""
     forward = op.forward
 
-    def method(self: Tensor, other: Any) -> Tensor:
+    def method(self: Tensor, other: Any) -> Any:
         right = self.record
         left = operand(other)
         if left is NotImplemented:
@@ -91,10 +91,10 @@ def reflected(op: Op) -> Callable[[Tensor, Any], Tensor]:
     return named(method, op)
 
 
-def in_place(op: Op) -> Callable[[Tensor, Any], Tensor]:
+def in_place(op: Op) -> Callable[[Tensor, Any], Any]:
     """``t += other``: the handle moves to a new record, and what was recorded stays as it was."""
 
-    def method(self: Tensor, other: Any) -> Tensor:
+    def method(self: Tensor, other: Any) -> Any:
         if operand(other) is NotImplemented:
             return NotImplemented
         frame, leaf = _getframe(1), self.record
@@ -102,7 +102,7 @@ def in_place(op: Op) -> Callable[[Tensor, Any], Tensor]:
             refuse_leaf_write(self, f"{op.name} in place")
             leaf.write(np.asarray(op.forward(leaf.value, other.data if isinstance(other, Tensor) else operand(other))))
         else:
-            self.record = op.apply((self, other), NO_OPTIONS, frame).record
+            self.record = op(self, other, _frame=frame).record
         return self
 
     return named(method, op)
@@ -112,18 +112,18 @@ def refuse_leaf_write(tensor: Tensor, how: str) -> None:
     """A leaf that requires grad is written to only where nothing is recorded."""
     if recording.get():
         raise GradientError(
-            f"{how}: {tensor.name or 'this tensor'} is a leaf that requires grad; changing it would cut it off from its "
-            f"gradient.\n  at {locate((f := outside(2)).f_code, f.f_lasti)}\n  Write y = x + ... for a new tensor, or update "
-            "parameters within `with ad.no_grad():`.")
+            f"{how}: {tensor.name or 'this tensor'} is a leaf that requires grad; changing it would cut it off from "
+            f"its gradient.\n  at {locate((f := outside(2)).f_code, f.f_lasti)}\n"
+            "  Write y = x + ... for a new tensor, or update parameters within `with ad.no_grad():`.")
 
 
 def raise_to(base: Any, exponent: Any, frame: Any) -> Any:
     """base ** exponent; a whole Python number as exponent takes products instead of powers."""
     if type(exponent) is int:
         if exponent == 2:
-            return a.square.apply((base,), {}, frame)
-        return a.integer_power.apply((base,), {"n": exponent}, frame)
-    return a.power.apply((base, exponent), {}, frame)
+            return a.square(base, _frame=frame)
+        return a.integer_power(base, n=exponent, _frame=frame)
+    return a.power(base, exponent, _frame=frame)
 
 
 def power_method(self: Tensor, other: Any) -> Any:
@@ -135,7 +135,7 @@ def getitem_method(self: Tensor, index: Any) -> Tensor:
     """``self[index]``."""
     template, arrays = indexing.separated(index)
     op = indexing.items if arrays else indexing.item
-    result: Tensor = op.apply((self, *arrays), {"index": template}, _getframe(1))
+    result: Tensor = op(self, *arrays, index=template, _frame=_getframe(1))
     return result
 
 
@@ -145,8 +145,9 @@ def setitem_method(self: Tensor, index: Any, value: Any) -> None:
     if leaf.requires_grad:
         refuse_leaf_write(self, "assignment to elements")
     if isinstance(value, Tensor) and value.record.tracked and recording.get():
-        raise GradientError(f"cannot assign {value.name or 'a recorded tensor'} to elements of {self.name or 'a constant'}: "
-                            "the gradient would be lost. Use np.where, np.concatenate or np.stack, which record.")
+        raise GradientError(
+            f"cannot assign {value.name or 'a recorded tensor'} to elements of {self.name or 'a constant'}: the "
+            "gradient would be lost. Use np.where, np.concatenate or np.stack, which record.")
     leaf.value[index] = value.data if isinstance(value, Tensor) else value
     leaf.version += 1
 
@@ -181,8 +182,9 @@ def array_ufunc(self: Tensor, ufunc: np.ufunc, method: str, *inputs: Any, **keyw
     frame = _getframe(1)
     if "out" in keywords:
         raise OperandError(
-            f"np.{ufunc.__name__} cannot write into an array (out=, or `array += tensor`) when a Tensor takes part: the array "
-            f"would lose the tape.\n  at {locate(frame.f_code, frame.f_lasti)}\n  Write x = x + t, with a Tensor on the left.")
+            f"np.{ufunc.__name__} cannot write into an array (out=, or `array += tensor`) when a Tensor takes part: "
+            f"the array would lose the tape.\n  at {locate(frame.f_code, frame.f_lasti)}\n"
+            "  Write x = x + t, which makes a Tensor.")
     if method == "reduce" and ufunc in REDUCTIONS:
         x, *rest = inputs
         axis = rest[0] if rest else keywords.pop("axis", 0)
@@ -194,7 +196,7 @@ def array_ufunc(self: Tensor, ufunc: np.ufunc, method: str, *inputs: Any, **keyw
         raise OperandError(f"np.{ufunc.__name__} of a Tensor does not take {', '.join(f'{k}=' for k in keywords)}")
     if ufunc is np.power:
         return raise_to(inputs[0], inputs[1], frame)
-    return UFUNCS[ufunc].apply([x if isinstance(x, Tensor) else operand(x) for x in inputs], {}, frame)
+    return UFUNCS[ufunc](*[x if isinstance(x, Tensor) else operand(x) for x in inputs], _frame=frame)
 
 
 # ---- NumPy's other functions
@@ -256,7 +258,7 @@ def apply_named(op: Op, called: str, operands: tuple[Any, ...], options: dict[st
             raise OperandError(f"{called} of a Tensor does not take {name}={value!r}\n"
                                f"  at {locate(frame.f_code, frame.f_lasti)}")
         known[name] = value
-    return op.apply([x if isinstance(x, Tensor) else operand(x) for x in operands], known, frame)
+    return op(*[x if isinstance(x, Tensor) else operand(x) for x in operands], **known, _frame=frame)
 
 
 def clip(x: Any, a_min: Any = None, a_max: Any = None, out: Any = None, *, frame: Any, **keywords: Any) -> Any:
@@ -267,8 +269,8 @@ def clip(x: Any, a_min: Any = None, a_max: Any = None, out: Any = None, *, frame
     if out is not None or keywords:
         raise OperandError("np.clip of a Tensor takes no out= and no other keywords")
     if low is None and high is None:
-        return e.alias.apply((x,), {}, frame)
-    return a.clip.apply((x, low, high), {}, frame)
+        return e.alias(x, _frame=frame)
+    return a.clip(x, low, high, _frame=frame)
 
 
 def plain(x: Any) -> Any:
@@ -297,29 +299,41 @@ def no_rule(called: str, frame: Any, elementwise: bool = False) -> NoRuleError:
 def reshape_method(self: Tensor, *shape: Any) -> Any:
     """As ndarray.reshape: ``t.reshape(2, 3)`` or ``t.reshape((2, 3))``."""
     wanted = shape[0] if len(shape) == 1 else shape
-    return shapes.reshape.apply((self,), {"shape": wanted}, _getframe(1))
+    return shapes.reshape(self, shape=wanted, _frame=_getframe(1))
 
 
 def transpose_method(self: Tensor, *axes: Any) -> Any:
     """As ndarray.transpose: ``t.transpose()``, ``t.transpose(1, 0)`` or ``t.transpose((1, 0))``."""
     order = axes[0] if len(axes) == 1 and not isinstance(axes[0], int) else axes or None
-    return shapes.transpose.apply((self,), {"axes": order} if order is not None else {}, _getframe(1))
+    return shapes.transpose(self, **({"axes": order} if order is not None else {}), _frame=_getframe(1))
+
+
+def dot_method(self: Tensor, other: Any) -> Any:
+    """As ndarray.dot, for a second operand of up to two axes."""
+    frame = _getframe(1)
+    if np.ndim(plain(other)) > 2:
+        raise OperandError(f".dot() with an operand of {np.ndim(plain(other))} axes is not matmul; use np.matmul")
+    scalar = self.ndim == 0 or np.ndim(plain(other)) == 0
+    return (a.multiply if scalar else products.matmul)(self, other, _frame=frame)
 
 
 def reduction_method(op: Op) -> Callable[..., Any]:
     """``t.sum(axis, keepdims)``, with NumPy's other keywords refused."""
 
     def method(self: Tensor, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: bool = False) -> Any:
-        options = {"axis": axis, "dtype": dtype, "out": out, "keepdims": keepdims}
-        given = {name: value for name, value in options.items() if value is not None and value is not False}
-        return apply_named(op, f".{op.name}()", (self,), given, _getframe(1))
+        if dtype is not None or out is not None:
+            raise OperandError(f".{op.name}() of a Tensor takes axis and keepdims, no dtype= or out=")
+        frame = _getframe(1)
+        if axis is None and not keepdims:
+            return op(self, _frame=frame)
+        return op(self, axis=axis, keepdims=keepdims, _frame=frame)
 
     return named(method, op)
 
 
 def squeeze_method(self: Tensor, axis: Any = None) -> Any:
     """As ndarray.squeeze."""
-    return shapes.squeeze.apply((self,), {} if axis is None else {"axis": axis}, _getframe(1))
+    return shapes.squeeze(self, **({} if axis is None else {"axis": axis}), _frame=_getframe(1))
 
 
 def clip_method(self: Tensor, min: Any = None, max: Any = None) -> Any:
@@ -331,7 +345,7 @@ def astype_method(self: Tensor, dtype: Any) -> Any:
     """The values in another dtype; differentiable when that is a floating-point one."""
     target = np.dtype(dtype)
     op = e.cast if target.kind in "fc" else e.truncate
-    return op.apply((self,), {"dtype": target}, _getframe(1))
+    return op(self, dtype=target, _frame=_getframe(1))
 
 
 def same(self: Tensor) -> Tensor:
@@ -358,7 +372,7 @@ METHODS: dict[str, Any] = {
     "sum": reduction_method(reductions.sum_), "mean": reduction_method(reductions.mean_),
     "max": reduction_method(reductions.max_), "min": reduction_method(reductions.min_),
     "reshape": reshape_method, "transpose": transpose_method, "T": property(unary(shapes.transpose)),
-    "squeeze": squeeze_method, "clip": clip_method, "astype": astype_method,
+    "dot": dot_method, "squeeze": squeeze_method, "clip": clip_method, "astype": astype_method,
     "__array_ufunc__": array_ufunc, "__array_function__": array_function,
 }
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from autodiff.sites import assigned_name, is_ours_file, locate
+from autodiff.sites import assigned_name, is_ours, locate
 
 if TYPE_CHECKING:
     from autodiff.kinds import Op
@@ -78,7 +78,7 @@ class Record:
     @property
     def name(self) -> str | None:
         """The name it was given, or that of the user's variable its line assigns it to."""
-        if self.label or isinstance(self.value, tuple) or is_ours_file(self.code):
+        if self.label or isinstance(self.value, tuple) or is_ours(self.code):
             return self.label
         return assigned_name(self.code, self.lasti, self.options.get("output", 0))
 
@@ -90,7 +90,7 @@ class Record:
             return line
         caller = str(locate(self.scope.code, self.scope.lasti))
         layer = f"{self.scope.path} ({self.scope.kind})" if self.scope.kind else self.scope.path
-        return f"{caller} in {layer}" if is_ours_file(self.code) else f"{line} in {layer}, called at {caller}"
+        return f"{caller} in {layer}" if is_ours(self.code) else f"{line} in {layer}, called at {caller}"
 
     def __repr__(self) -> str:
         what = self.op.name if self.op else "leaf"
@@ -100,16 +100,18 @@ class Record:
 class Leaf(Record):
     """A record nothing was computed for: a parameter, an input, a constant.
 
-    The one thing that may change is its value, in place; `version` counts the writes.
+    The one thing that may change is its value, in place; `version` counts the writes. `exposed` is None
+    until the user gets hold of the array itself, then its fingerprint at that moment (see `seals`).
     """
 
-    __slots__ = ("grad", "version")
+    __slots__ = ("exposed", "grad", "version")
 
     def __init__(self, value: Array, requires_grad: bool, frame: FrameType, label: str | None = None) -> None:
         super().__init__(None, (), NO_OPTIONS, value, requires_grad, frame, None, None)
         self.label = label
         self.grad: Array | None = None
         self.version = 0
+        self.exposed: bytes | None = None
 
     def write(self, value: Array) -> None:
         """Replace the value, in place where it is an array that can be written."""

@@ -1,8 +1,8 @@
 """Seals: fingerprints of what the user could still write to, taken when used and checked by backward.
 
 Results of operations need none: they are handed out read-only. A leaf counts the writes made through
-its Tensor, and its array and every plain array operand is fingerprinted by its bytes: all of them up to 512
-elements, 65 samples above (all of them under `ad.debug`).
+its Tensor. Plain arrays, and the arrays of leaves once the user has got hold of them, are fingerprinted by
+their bytes: all of them up to 512 elements, 65 samples above (all of them under `ad.debug`).
 """
 
 from __future__ import annotations
@@ -18,51 +18,58 @@ from autodiff.state import exact_seals
 
 EXACT_UP_TO = 512
 SAMPLES = 64
-Seals = list[Any]          # first whether exact, then a fingerprint for each operand that could be written
+Seals = list[Any]          # first whether exact, then one entry per input
 
 
 def sealed(inputs: tuple[Any, ...], exact: bool | None = None) -> Seals:
-    """The fingerprints of the operands that could be written to."""
-    seals: Seals = [exact_seals.get() if exact is None else exact]
+    """What to remember of the operands that could be written to; None for the others."""
+    if exact is None:
+        exact = exact_seals.get()
+    seals: Seals = [exact]
     for x in inputs:
         if type(x) is ndarray:
-            seals.append(fingerprint(x, seals[0]))
+            seals.append(fingerprint(x, exact))
         elif isinstance(x, Leaf):
-            seals.append(x.version)
-            if type(x.value) is ndarray:
-                seals.append(fingerprint(x.value, seals[0]))
+            seals.append(x.version if x.exposed is None else (x.version, fingerprint(x.value, exact)))
+        else:
+            seals.append(None)
     return seals
 
 
-def fingerprint(a: ndarray[Any, Any], exact: bool) -> bytes:
+def fingerprint(a: ndarray[Any, Any], exact: bool = False) -> bytes:
     """Bytes that change when the array is written to."""
     if a.size <= EXACT_UP_TO or exact:
         return a.tobytes()
     return a.ravel("K")[::a.size // SAMPLES].tobytes()
 
 
+def expose(leaf: Leaf) -> None:
+    """Note that the user now holds the leaf's array, and what it held until then."""
+    if leaf.exposed is None and type(leaf.value) is ndarray:
+        leaf.exposed = fingerprint(leaf.value)
+
+
 def check(record: Record) -> None:
     """Raise if an operand of this record was changed since it was used."""
-    if record.seals is None or sealed(record.inputs, record.seals[0]) == record.seals:
+    before = record.seals
+    if before is None or (now := sealed(record.inputs, before[0])) == before:
+        return
+    changed = [i for i, x in enumerate(record.inputs) if not unchanged(x, before[i + 1], now[i + 1])]
+    if not changed:
         return
     op = record.op.name if record.op else "leaf"
     texts = operand_texts(record.code, record.lasti)
-    changed = [str(getattr(x, "name", None) or (texts[i] if i < len(texts) == len(record.inputs) else "an operand"))
-               for i, x in enumerate(record.inputs) if was_changed(record, i)]
+    names = [(x.name if isinstance(x := record.inputs[i], Record) else None)
+             or (texts[i] if len(texts) == len(record.inputs) else "an operand") for i in changed]
     raise MutationError(
-        f"{' and '.join(changed)} of {op} was changed in place after it was used at {record.where}\n"
+        f"{' and '.join(names)}, used by {op}, was changed in place after it was used at {record.where}\n"
         f"    {locate(record.code, record.lasti).text}\n"
         "  The gradient needs the value it had then. Call backward() before changing it, change a copy, or write "
         "x = x + 1 instead of x += 1 on arrays.")
 
 
-def was_changed(record: Record, i: int) -> bool:
-    """Whether operand `i` is one whose seal is broken."""
-    assert record.seals is not None
-    exact, before = record.seals[0], record.seals[1:]
-    for j, x in enumerate(record.inputs):
-        now = sealed((x,), exact)[1:]
-        if j == i:
-            return now != before[:len(now)]
-        before = before[len(now):]
-    return False
+def unchanged(x: Any, before: Any, now: Any) -> bool:
+    """Whether an operand is what it was; a leaf may have been exposed since, without being written to."""
+    if isinstance(x, Leaf) and isinstance(before, int) and isinstance(now, tuple):
+        return before == now[0] and fingerprint(x.value) == x.exposed
+    return bool(before == now)

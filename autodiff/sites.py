@@ -16,7 +16,8 @@ from functools import lru_cache
 from types import CodeType, FrameType
 from typing import NamedTuple
 
-OURS = ("autodiff", "nn", "viz")          # frames of these packages are not the user's
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+FOLDERS = tuple(os.path.join(ROOT, package, "") for package in ("autodiff", "nn", "viz"))
 
 
 class Site(NamedTuple):
@@ -48,14 +49,14 @@ class Site(NamedTuple):
 def outside(depth: int) -> FrameType:
     """The nearest frame, from `depth` frames above the caller outwards, that is not ours."""
     frame = sys._getframe(depth)
-    while frame.f_back is not None and is_ours(frame.f_globals.get("__name__", "")):
+    while frame.f_back is not None and is_ours(frame.f_code):
         frame = frame.f_back
     return frame
 
 
-def is_ours(module: str) -> bool:
-    """Whether a module of this name belongs to the library (or to contextlib, which it uses)."""
-    return module.partition(".")[0] in OURS or module == "contextlib"
+def is_ours(code: CodeType) -> bool:
+    """Whether this code belongs to the library, so that its lines and variables are not the user's."""
+    return code.co_filename.startswith(FOLDERS)
 
 
 def short_path(file: str) -> str:
@@ -151,13 +152,3 @@ def is_module(node: ast.expr) -> bool:
     while isinstance(node, ast.Attribute):
         node = node.value
     return isinstance(node, ast.Name) and node.id in ("np", "numpy", "ad", "autodiff", "nn", "F", "functional")
-
-
-@lru_cache(maxsize=4096)
-def is_ours_file(code: CodeType) -> bool:
-    """Whether this code belongs to the library, so that its variables are not the user's names."""
-    return os.path.dirname(os.path.abspath(code.co_filename)).startswith(FOLDERS)
-
-
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-FOLDERS = tuple(os.path.join(ROOT, package) for package in OURS)

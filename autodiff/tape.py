@@ -13,14 +13,16 @@ from operator import attrgetter
 from typing import Any
 
 import numpy as np
+from numpy import ndarray
 
 from autodiff.errors import GradientError, ReplayError
 from autodiff.kinds import At
+from autodiff.leaks import refuse_leaks
 from autodiff.naming import find, listing
 from autodiff.ops.elementary import cast
 from autodiff.ops.indexing import scatter
 from autodiff.ops.shapes import sum_to, summed_to
-from autodiff.record import Array, Leaf, Record
+from autodiff.record import Leaf, Record
 from autodiff.seals import check
 from autodiff.sites import locate
 from autodiff.state import grad_mode
@@ -30,14 +32,15 @@ from autodiff.tensor import Tensor
 def behind(outputs: Iterable[Record], since: int = 0, differentiable: bool = False) -> list[Record]:
     """The records that the outputs depend on, in the order they ran.
 
-    Nothing with a serial below `since` is visited; with `differentiable`, only records that
+    Nothing with a serial below `since` is visited; with `differentiable`, only operations that
     gradients flow through are.
     """
     seen = {r for r in outputs if r.serial >= since}
     pending = list(seen)
     while pending:
         for x in pending.pop().inputs:
-            if isinstance(x, Record) and x not in seen and x.serial >= since and (x.requires_grad or not differentiable):
+            if isinstance(x, Record) and x not in seen and x.serial >= since \
+                    and (not differentiable or (x.requires_grad and x.op is not None)):
                 seen.add(x)
                 pending.append(x)
     return sorted(seen, key=attrgetter("serial"))
@@ -74,17 +77,17 @@ def walk_back(seeds: Mapping[Record, Any], wanted: Sequence[Record] | None = Non
     """
     since = min((r.serial for r in wanted), default=0) if wanted is not None else 0
     tape = behind(seeds, since, differentiable=True)
-    path = set(tape) if wanted is None else leading_to(wanted, tape)
-    kept = {r for r in tape if r.op is None} if wanted is None else set(wanted)
+    path = None if wanted is None else leading_to(wanted, tape)
+    kept = frozenset(wanted or ())
 
     total: dict[Record, Any] = dict(seeds)         # the gradient that has arrived at each record so far
     pieces: dict[Record, list[At]] = {}            # what has arrived at some of its elements only
     owned: set[Record] = set()                     # where that is an array of the walk's own
     with grad_mode(record):
         for r in reversed(tape):
+            op = r.op
             if r in pieces:
                 total[r] = put_together(pieces.pop(r), r.value, total.get(r))
-            op = r.op
             if op is None or r not in total:
                 continue
             g = total[r] if r in kept else total.pop(r)
@@ -92,8 +95,8 @@ def walk_back(seeds: Mapping[Record, Any], wanted: Sequence[Record] | None = Non
                 check(r)
             y, operands = reading(r, record)
             options = r.options
-            for x, edge in zip(r.inputs, op.edges, strict=False):
-                if edge is None or not isinstance(x, Record) or x not in path:
+            for x, edge in zip(r.inputs, op.edges):
+                if edge is None or not isinstance(x, Record) or not (x.requires_grad if path is None else x in path):
                     continue
                 try:
                     c = edge(g, y, *operands, **options) if options else edge(g, y, *operands)
@@ -109,19 +112,22 @@ def walk_back(seeds: Mapping[Record, Any], wanted: Sequence[Record] | None = Non
                         c = cast(c, dtype=value.dtype)
                     if x not in total:
                         total[x] = c
-                        if x in kept and c is not g and isinstance(c, np.ndarray) and c.base is None:
+                        if x.op is None and c is not g and isinstance(c, ndarray) and c.base is None:
                             owned.add(x)
                     elif x in owned:
                         np.add(total[x], c, out=total[x])
                     else:
                         total[x] = c = total[x] + c
-                        if isinstance(c, np.ndarray):
+                        if isinstance(c, ndarray):
                             owned.add(x)
                 except Exception as error:
                     error.add_note(f"in the gradient of {op.name} with respect to {x.name or 'an input'}, recorded at "
                                    f"{r.where}\n    {locate(r.code, r.lasti).text}")
                     raise
-    return {r: handed_out(total[r], r in owned, record) for r in kept if r in total}
+        for x, parts in pieces.items():                # leaves, which the tape of operations does not hold
+            total[x] = put_together(parts, x.value, total.get(x))
+    return {x: handed_out(g, x in owned, record) for x, g in total.items()
+            if (x in kept if wanted is not None else x.op is None)}
 
 
 def reading(r: Record, record: bool) -> tuple[Any, list[Any]]:
@@ -135,7 +141,7 @@ def handed_out(g: Any, owned: bool, record: bool) -> Any:
     """A gradient as its receiver gets it."""
     if record:
         return g if isinstance(g, Tensor) else Tensor(g)
-    return g if owned and isinstance(g, np.ndarray) and g.flags.c_contiguous else np.copy(g, order="C")
+    return g if owned and isinstance(g, ndarray) and g.flags.c_contiguous else np.copy(g, order="C")
 
 
 def un_broadcast(c: Any, shape: tuple[int, ...]) -> Any:
@@ -153,7 +159,8 @@ def put_together(parts: list[At], like: Any, arrived: Any = None) -> Any:
     """
     if isinstance(like, tuple):
         return tuple(sum_of([part.value for part in parts if part.index == i], y) for i, y in enumerate(like))
-    indices, arrays = [], []
+    indices: list[tuple[Any, int]] = []
+    arrays: list[Any] = []
     for part in parts:
         indices.append((part.index, len(arrays)))
         arrays += part.parts
@@ -164,63 +171,6 @@ def put_together(parts: list[At], like: Any, arrived: Any = None) -> Any:
 def sum_of(terms: list[Any], like: Any) -> Any:
     """Their sum; zeros if there are none."""
     return sum(terms[1:], start=terms[0]) if terms else np.zeros_like(like)
-
-
-def walk_forward(tape: Iterable[Record], tangents: Mapping[Record, Any], record: bool = False) -> dict[Record, Any]:
-    """The tangent at each record of the tape, given those of some; records without one are missing."""
-    found = dict(tangents)
-    with grad_mode(record):
-        for r in tape:
-            ts = [found.get(x) if isinstance(x, Record) else None for x in r.inputs]
-            if r not in found and any(t is not None for t in ts) and r.requires_grad:
-                t = push(r, ts, record)
-                if t is not None:
-                    found[r] = t
-    return found
-
-
-def push(r: Record, ts: list[Any], record: bool) -> Any:
-    """The tangent of a record, given those of its inputs (None where zero)."""
-    op, (y, operands) = r.op, reading(r, record)
-    assert op is not None
-    if op.kind == "linear":
-        return op(*[t if t is not None else x if op.edges[i] is None or not floating(x) else np.zeros_like(x)
-                    for i, (t, x) in enumerate(zip(ts, operands, strict=True))], **r.options)
-    total = None
-    for i, t in enumerate(ts):
-        if t is None or op.edges[i] is None:
-            continue
-        if op.tangents is not None:
-            term = op.tangents[i](t, y, *operands, **r.options)    # type: ignore[misc]  # stated where edges are
-        else:
-            term = transposed(r, i, t, y, operands, record)
-        if np.shape(term) != np.shape(r.value):
-            term = np.broadcast_to(term, np.shape(r.value))
-        total = term if total is None else total + term
-    return total
-
-
-def transposed(r: Record, i: int, t: Any, y: Any, operands: list[Any], record: bool) -> Any:
-    """The tangent from input `i` through an op that states only its vjp.
-
-    A rule is linear in g. So run it on a g that records, and walk that little tape back with the
-    tangent as seed: the transpose of the transpose.
-    """
-    assert r.op is not None
-    edge = r.op.edges[i]
-    assert edge is not None
-    g = Tensor(np.zeros_like(r.value), requires_grad=True)
-    with grad_mode(True):
-        c = edge(g, y, *operands, **r.options)
-        c = put_together([c], operands[i]) if isinstance(c, At) else c
-        c = un_broadcast(c, np.shape(operands[i])) if np.shape(c) != np.shape(operands[i]) else c
-    found = walk_back({c.record: t}, [g.record], record) if isinstance(c, Tensor) else {}
-    return found.get(g.record, np.zeros_like(r.value))
-
-
-def floating(x: Any) -> bool:
-    """Whether derivatives with respect to an operand make sense."""
-    return isinstance(x, float | complex | tuple) or (hasattr(x, "dtype") and x.dtype.kind in "fc")
 
 
 class Tape:
@@ -337,37 +287,3 @@ def converted(value: Any, dtype: Any) -> Any:
     if dtype is None or not hasattr(value, "dtype") or value.dtype.kind not in "fc":
         return value
     return value.astype(dtype)
-
-
-def refuse_leaks(tape: list[Record], changed: set[Record]) -> None:
-    """Raise if a value that this replay changes was used where the tape cannot follow."""
-    first = next((r.serial for r in tape if r.op is not None), 0)
-    last = tape[-1].serial
-    roots: dict[int, Record] = {}
-    for r in tape:
-        if r in changed or any(x in changed for x in r.inputs if isinstance(x, Record)):
-            changed.add(r)
-            if isinstance(r.value, np.ndarray):
-                roots[id(root(r.value))] = r
-            for leak in r.leaks:
-                if (leak.serial > first or leak.constant) and leak.serial < last:
-                    raise ReplayError(
-                        f"{leak.record or r.name or 'a value'} left the tape at {locate(leak.code, leak.lasti)} by "
-                        f"{leak.how}:\n    {locate(leak.code, leak.lasti).text}\n  What was recorded after it may depend on "
-                        "that number, so a replay on other values could be wrong. Keep it on the tape "
-                        "(np.where for a choice), or pass strict=False if it was only looked at.")
-    for r in tape:
-        for x in (r.value,) if r.op is None and r not in changed else r.inputs:
-            if isinstance(x, np.ndarray) and (source := roots.get(id(root(x)))) is not None \
-                    and np.may_share_memory(x, source.value):
-                raise ReplayError(
-                    f"the values of {source.name or 'a tensor'} were taken off the tape (.numpy(), .data or .detach()) and used "
-                    f"again at {r.where}.\n  A replay would change the one and not the other; use the tensor itself, "
-                    "or pass strict=False if a constant was meant.")
-
-
-def root(a: np.ndarray[Any, Any]) -> Any:
-    """The array that owns the memory of a view."""
-    while isinstance(a.base, np.ndarray):
-        a = a.base
-    return a

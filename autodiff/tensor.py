@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from types import CodeType, FrameType
-from typing import TYPE_CHECKING, Any, Self, SupportsIndex
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy import ndarray
 
 from autodiff.errors import GradientError, OperandError, ShapeError, TracedValueError
 from autodiff.leaks import leave
+from autodiff.operators import Operators
 from autodiff.record import Array, Leaf, Record
-from autodiff.seals import sealed
+from autodiff.seals import expose, sealed
 from autodiff.sites import locate, outside
 from autodiff.state import recording, scope_now, transform_now
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 new_tensor = object.__new__
 
 
-class Tensor:
+class Tensor(Operators):
     """An array that records what is computed from it.
 
     Parameters
@@ -70,10 +71,12 @@ class Tensor:
     @property
     def data(self) -> Array:
         """The values, not copied: a NumPy scalar when 0-d; read-only when the tape still needs them."""
-        value = self.record.value
-        if self.record.op is not None and isinstance(value, np.ndarray):
-            value.flags.writeable = False
-        return value
+        record = self.record
+        if isinstance(record, Leaf):
+            expose(record)
+        elif isinstance(record.value, ndarray):
+            record.value.flags.writeable = False
+        return record.value
 
     @data.setter
     def data(self, value: Any) -> None:
@@ -156,7 +159,7 @@ class Tensor:
 
     def detach(self) -> Tensor:
         """The same values (shared) as a constant that nothing was recorded for."""
-        return Tensor.of(Leaf(self.data, False, outside(2)))
+        return shared(Leaf(self.data, False, outside(2)))
 
     # ---- values that leave the tape as Python numbers
 
@@ -165,8 +168,9 @@ class Tensor:
         if transform_now.get() is not None and self.record.tracked:
             raise TracedValueError(
                 f"{how} of {self._called} inside {transform_now.get()}: the value would leave the tape and its "
-                f"gradient be lost, silently.\n  at {locate(*_here())}\n  To choose by value use np.where(condition, a, b); "
-                "to keep a constant on purpose use .detach(); for printing, an f-string or print() is fine.")
+                f"gradient be lost, silently.\n  at {locate(*_here())}\n  To choose by value use "
+                "np.where(condition, a, b); to keep a constant on purpose use .detach(); for printing, an f-string or "
+                "print() is fine.")
         if self.size != 1:
             raise ShapeError(f"{how} needs a tensor of one element; {self._called} has shape {self.shape}")
         leave(self.record, how, *_here())
@@ -204,7 +208,7 @@ class Tensor:
                 f"{self._called} is on a tape, and a plain array made of it would not be.\n  at {locate(*_here())}\n"
                 "  Use np.stack([...]) or np.concatenate([...]) to join tensors (not np.array([...])), np.where or "
                 "slices instead of assigning into an array, and .numpy() or .detach() where a constant is meant.")
-        return np.array(self.record.value, dtype=dtype, copy=copy)
+        return np.array(self.data, dtype=dtype, copy=copy)
 
     # ---- containers, text, copies
 
@@ -259,48 +263,6 @@ class Tensor:
         raise GradientError(f"cannot {what} {self._called}: it is the result of {self.record.where}, and records "
                             "never change. Only leaves (tensors made with ad.Tensor) can be set.")
 
-    # Operators, NumPy-style methods, backward() and both NumPy protocols: protocol.py fills them in,
-    # one closure per operation, since a second call would cost as much as the operation's own bookkeeping.
-    if TYPE_CHECKING:
-        def backward(self, gradient: Any = None) -> None: ...
-        def __add__(self, other: Any) -> Tensor: ...
-        def __radd__(self, other: Any) -> Tensor: ...
-        def __sub__(self, other: Any) -> Tensor: ...
-        def __rsub__(self, other: Any) -> Tensor: ...
-        def __mul__(self, other: Any) -> Tensor: ...
-        def __rmul__(self, other: Any) -> Tensor: ...
-        def __truediv__(self, other: Any) -> Tensor: ...
-        def __rtruediv__(self, other: Any) -> Tensor: ...
-        def __pow__(self, other: Any) -> Tensor: ...
-        def __rpow__(self, other: Any) -> Tensor: ...
-        def __matmul__(self, other: Any) -> Tensor: ...
-        def __rmatmul__(self, other: Any) -> Tensor: ...
-        def __neg__(self) -> Tensor: ...
-        def __pos__(self) -> Tensor: ...
-        def __abs__(self) -> Tensor: ...
-        def __invert__(self) -> Tensor: ...
-        def __and__(self, other: Any) -> Tensor: ...
-        def __or__(self, other: Any) -> Tensor: ...
-        def __xor__(self, other: Any) -> Tensor: ...
-        def __lt__(self, other: Any) -> Tensor: ...
-        def __le__(self, other: Any) -> Tensor: ...
-        def __gt__(self, other: Any) -> Tensor: ...
-        def __ge__(self, other: Any) -> Tensor: ...
-        def __eq__(self, other: Any) -> Tensor: ...           # type: ignore[override]  # elementwise, as NumPy's
-        def __ne__(self, other: Any) -> Tensor: ...           # type: ignore[override]
-        def __getitem__(self, index: Any) -> Tensor: ...
-        def __setitem__(self, index: Any, value: Any) -> None: ...
-        @property
-        def T(self) -> Tensor: ...
-        def sum(self, axis: Any = None, keepdims: bool = False) -> Tensor: ...
-        def mean(self, axis: Any = None, keepdims: bool = False) -> Tensor: ...
-        def max(self, axis: Any = None, keepdims: bool = False) -> Tensor: ...
-        def reshape(self, *shape: SupportsIndex | tuple[SupportsIndex, ...]) -> Tensor: ...
-        def transpose(self, *axes: SupportsIndex | tuple[SupportsIndex, ...]) -> Tensor: ...
-        def squeeze(self, axis: Any = None) -> Tensor: ...
-        def astype(self, dtype: Any) -> Tensor: ...
-        def clip(self, min: Any = None, max: Any = None) -> Tensor: ...
-
 
 def made(op: Op, inputs: tuple[Any, ...], options: dict[str, Any], value: Array, frame: FrameType) -> Tensor:
     """The Tensor of a new result, recorded if anything it was computed from is tracked.
@@ -329,7 +291,9 @@ def made(op: Op, inputs: tuple[Any, ...], options: dict[str, Any], value: Array,
         for x in inputs:
             if isinstance(x, Record) and not x.leaks:
                 leave(x, "use where nothing required grad", frame.f_code, frame.f_lasti, constant=True)
-    tensor.record = Leaf(value, False, frame)
+    tensor.record = leaf = Leaf(value, False, frame)
+    if isinstance(value, ndarray) and value.base is not None:          # a view of something that may be held elsewhere
+        expose(leaf)
     return tensor
 
 
@@ -345,7 +309,13 @@ def as_tensor(data: Any, requires_grad: bool = False, name: str | None = None, d
     """
     if isinstance(data, Tensor) and not requires_grad and name is None and dtype is None:
         return data
-    return Tensor.of(Leaf(leaf_value(data, dtype, requires_grad, copy=False), requires_grad, outside(2), name))
+    return shared(Leaf(leaf_value(data, dtype, requires_grad, copy=False), requires_grad, outside(2), name))
+
+
+def shared(leaf: Leaf) -> Tensor:
+    """A handle on a leaf whose array somebody else holds too."""
+    expose(leaf)
+    return Tensor.of(leaf)
 
 
 def leaf_value(data: Any, dtype: Any, requires_grad: bool, copy: bool) -> Array:

@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 
 from autodiff.errors import GradientError, OperandError, ShapeError
+from autodiff.forward import walk_forward
 from autodiff.ops.elementary import alias
 from autodiff.record import Leaf, Record
 from autodiff.state import Setting, grad_mode, recording, transform_now
-from autodiff.tape import behind, walk_back, walk_forward
+from autodiff.tape import behind, walk_back
 from autodiff.tensor import Tensor
 from autodiff.tree import leaves_of, mapped, rebuilt
 
@@ -103,11 +104,16 @@ def zeros(r: Record, record: bool) -> Any:
     return Tensor(np.zeros_like(r.value)) if record else np.zeros_like(r.value)
 
 
+def ones(value: Any) -> Any:
+    """The seed 1 of a scalar, of the value's own dtype and kind of array."""
+    return type(value)(1) if isinstance(value, np.generic) else np.ones_like(value)[()]
+
+
 def seed_of(output: Tensor, gradient: Any) -> Any:
     """∂loss/∂output to start from: 1 for a scalar."""
     value = output.record.value
     if output.requires_grad and gradient is None and value.size == 1:
-        return np.ones_like(value)[()]
+        return ones(value)
     called = output.name or "this tensor"
     if not output.requires_grad:
         raise GradientError(f"{called} does not depend on anything that requires grad "
@@ -122,7 +128,7 @@ def seed_of(output: Tensor, gradient: Any) -> Any:
     return gradient[()]
 
 
-Tensor.backward = backward               # type: ignore[method-assign]
+setattr(Tensor, "backward", backward)       # noqa: B010  # declared in operators.py
 
 
 # ---- of a function
@@ -145,8 +151,8 @@ class Call:
         chosen = [argnums] if isinstance(argnums, int) else list(argnums)
         for n in chosen:
             if not -len(args) <= n < len(args):
-                raise OperandError(f"argnums={argnums}, but {getattr(function, '__name__', 'the function')} was called with "
-                                   f"{len(args)} positional arguments")
+                raise OperandError(f"argnums={argnums}, but {getattr(function, '__name__', 'the function')} was called "
+                                   f"with {len(args)} positional arguments")
         self.structure: Any = args[argnums] if isinstance(argnums, int) else tuple(args[n] for n in chosen)
         self.variables = [variable(leaf) for leaf in leaves_of(self.structure)]
         replaced = rebuilt(self.structure, self.variables, as_argument=True)
@@ -155,7 +161,8 @@ class Call:
             arguments[n] = value
         with Setting(transform_now, name), grad_mode(True):           # values may not leave the tape
             result = function(*arguments, **keywords)
-        self.value, self.aux = result if has_aux else (result, None)
+        self.value: Any = result[0] if has_aux else result
+        self.aux: Any = result[1] if has_aux else None
 
     @property
     def inputs(self) -> list[Record]:
@@ -169,19 +176,19 @@ class Call:
         since = min((r.serial for r in self.inputs), default=0)
         mine = set(self.inputs)
         tape = behind([t.record for t in outputs if isinstance(t, Tensor)], since, differentiable=True)
-        return any(x.requires_grad and (x.serial < since or (x.op is None and x not in mine))
+        return any(x.requires_grad and x not in mine and (x.serial < since or x.op is None)
                    for r in tape for x in (r, *r.inputs) if isinstance(x, Record))
 
     def scalar(self, name: str) -> Tensor | None:
         """The value as a scalar on the tape; None if it does not depend on the variables."""
-        if isinstance(self.value, Tensor) and self.value.size == 1:
-            return self.value if self.value.requires_grad else None
-        if isinstance(self.value, Tensor | np.ndarray | list | tuple | dict) and np.size(getattr(self.value, "data", self.value)) != 1 \
-                or self.value is None:
-            shape = self.value.shape if isinstance(self.value, Tensor) else type(self.value).__name__
-            raise GradientError(f"{name} needs a function that returns a scalar; this one returned {shape}. "
-                                "Return its .sum() or .mean(), or use ad.jacobian or ad.vjp.")
-        return None
+        value = self.value
+        if isinstance(value, Tensor) and value.size == 1:
+            return value if value.requires_grad else None
+        if isinstance(value, bool | int | float | np.generic) or (isinstance(value, np.ndarray) and value.size == 1):
+            return None
+        got = f"shape {value.shape}" if hasattr(value, "shape") else type(value).__name__
+        raise GradientError(f"{name} needs a function that returns a scalar; this one returned {got}. "
+                            "Return its .sum() or .mean(), or use ad.jacobian or ad.vjp.")
 
     def pull(self, outputs: Sequence[Any], cotangents: Sequence[Any], record: bool) -> list[Any]:
         """The cotangents of the variables, given those of the outputs."""
@@ -196,11 +203,6 @@ class Call:
 def released(y: Any, record: bool) -> Any:
     """A result as the caller of a transform gets it: recorded, or plain."""
     return y.data if isinstance(y, Tensor) and not record else y
-
-
-def ones(y: Tensor) -> Any:
-    """The seed 1 of a scalar."""
-    return np.ones_like(y.record.value)[()]
 
 
 def value_and_grad(f: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False) -> Callable[..., Any]:
@@ -219,8 +221,8 @@ def value_and_grad(f: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = 
     Returns
     -------
     callable
-        The gradient has the argument's structure. Results are arrays, unless they depend on something tracked outside the
-        call: then they are recorded Tensors.
+        The gradient has the argument's structure. Results are arrays, unless they depend on something
+        tracked outside the call: then they are recorded Tensors.
 
     Raises
     ------
@@ -241,7 +243,8 @@ def value_and_grad(f: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = 
         call = Call("ad.grad", f, args, keywords, argnums, has_aux)
         loss = call.scalar("ad.grad")
         record = loss is not None and call.outside([loss])
-        found = call.pull([loss], [ones(loss)], record) if loss is not None else [zeros(r, False) for r in call.inputs]
+        outputs = [loss] if loss is not None else []
+        found = call.pull(outputs, [ones(y.record.value) for y in outputs], record)
         value = released(call.value, record)
         value = (value, mapped(lambda t: released(t, record), call.aux)) if has_aux else value
         return value, rebuilt(call.structure, found)
@@ -389,8 +392,10 @@ def blocks(call: Call, y: Any, record: bool) -> list[Any]:
         seed = np.zeros(y.size, y.dtype)
         seed[i] = 1
         rows.append(call.pull([y], [seed.reshape(shape)[()]], record))
-    return [np.reshape(np.stack(column), shape + v.shape) if rows else np.zeros(shape + v.shape, v.dtype)
-            for v, column in zip(call.variables, zip(*rows, strict=True) if rows else call.variables, strict=True)]
+    if not rows:
+        return [np.zeros(shape + v.shape, v.dtype) for v in call.variables]
+    columns: list[list[Any]] = [list(column) for column in zip(*rows, strict=True)]
+    return [np.reshape(np.stack(column), shape + v.shape) for v, column in zip(call.variables, columns, strict=True)]
 
 
 def hessian(f: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., Any]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.kinds import constant, elementwise, linear_op
+from autodiff.kinds import Op, constant, elementwise, linear_op
 
 
 def product_power(x: Any, n: int) -> Any:
@@ -50,7 +50,7 @@ square   = elementwise("square",   np.square,         lambda y, x: 2 * x)
 power    = elementwise("power",    operator.pow,
                        lambda y, a, b: b * a ** np.where(b == 0, 1, b - 1),         # 0 at b = 0, where 0 * 0⁻¹ is NaN
                        lambda y, a, b: y * np.log(np.where(a == 0, 1, a)))          # 0 at a = 0
-integer_power = elementwise("integer_power", product_power, lambda y, x, n: n * integer_power(x, n=n - 1))
+integer_power: Op = elementwise("integer_power", product_power, lambda y, x, n: n * integer_power(x, n=n - 1))
 
 maximum  = elementwise("maximum",  np.maximum,        lambda y, a, b: share(a > b, a, b),  lambda y, a, b: share(b > a, a, b))
 minimum  = elementwise("minimum",  np.minimum,        lambda y, a, b: share(a < b, a, b),  lambda y, a, b: share(b < a, a, b))
@@ -81,7 +81,13 @@ def inside(x: Any, low: Any, high: Any) -> Any:
     return x >= low if high is None else (x >= low) & (x <= high)
 
 
-where = linear_op("where", lambda condition, a, b: np.where(condition, a, b)[()], None,
+def chosen(condition: Any, a: Any, b: Any) -> Any:
+    """NumPy's where; a scalar when all three are."""
+    y: Any = np.where(condition, a, b)
+    return y[()]
+
+
+where = linear_op("where", chosen, None,
                   lambda g, y, condition, a, b: np.where(condition, g, 0),
                   lambda g, y, condition, a, b: np.where(condition, 0, g))
 

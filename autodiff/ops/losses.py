@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from autodiff.kinds import Op, elementwise
-from autodiff.ops.stable import log_of_sum, log_normalised_exp, log_softmax, sigmoid, smooth_relu, softmax
+from autodiff.ops.stable import log_normalised_exp, log_of_sum, log_softmax, sigmoid, smooth_relu, softmax
 
 LOG_FLOOR = -100.0          # log 0 counts as this, as in PyTorch: a certain and wrong prediction has a finite loss
 SMALLEST = 1e-12            # the least p (1 - p) that a gradient is divided by

@@ -43,21 +43,17 @@ matmul = Op(operator.matmul, "matmul").vjp(to_first, to_second).jvp(
     lambda t, y, a, b: a @ t)
 
 
-def product(a: Any, b: Any) -> Any:
-    """a @ b; of two matrices by `dot`, which gets there in half the time when they are small."""
-    return a.dot(b) if a.ndim == 2 and type(a) is type(b) is np.ndarray else a @ b
-
-
 def affine(x: Any, W: Any, b: Any = None) -> Any:
     """x Wᵀ + b; samples are rows, W is (out, in) as on paper."""
-    z = product(x, W.T)
+    z = x.dot(W.T) if x.ndim == 2 else x @ W.T
     return z if b is None else z + b
 
 
+# For two matrices `dot` gets there in half the time of `@` when they are small.
 linear = Op(affine, "linear").vjp(
-    lambda g, z, x, W, b=None: product(g, W),                     # ∂x
-    lambda g, z, x, W, b=None: product(rows(g).T, rows(x)),       # ∂W
-    lambda g, z, x, W, b=None: g,                                 # ∂b
+    lambda g, z, x, W, b=None: g.dot(W) if g.ndim == 2 else g @ W,                         # ∂x
+    lambda g, z, x, W, b=None: g.T.dot(x) if g.ndim == 2 else rows(g).T @ rows(x),         # ∂W
+    lambda g, z, x, W, b=None: g,                                                          # ∂b
 ).jvp(
     lambda t, z, x, W, b=None: t @ W.T,
     lambda t, z, x, W, b=None: x @ t.T,

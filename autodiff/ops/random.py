@@ -50,7 +50,7 @@ def dropout(x: Any, rate: float = 0.5, rng: np.random.Generator | int | None = N
     Examples
     --------
     >>> ad.dropout(np.ones(4), 0.5, rng=0)
-    array([2., 2., 2., 0.])
+    array([0., 0., 2., 0.])
     """
     if not 0 <= rate < 1:
         raise ValueError(f"the rate of dropout must lie in [0, 1), not {rate}")

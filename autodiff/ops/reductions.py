@@ -7,24 +7,26 @@ from typing import Any
 import numpy as np
 
 from autodiff.kinds import Op, linear_op
-from autodiff.ops.shapes import spread
+from autodiff.ops.shapes import broadcast_to, spread
+
+add_reduce: Any = np.add.reduce
 
 
 def back_over(g: Any, x: Any, axis: Any, keepdims: bool) -> Any:
     """A reduction's g, repeated along the reduced axes."""
-    return np.broadcast_to(spread(g, axis, keepdims), np.shape(x))
+    return broadcast_to(spread(g, axis, keepdims), shape=np.shape(x))
 
 
-def share(x: Any, y: Any) -> int:
+def share(x: Any, y: Any) -> Any:
     """How many elements of x went into each of y."""
-    return max(x.size // max(y.size, 1), 1)
+    return x.size / (y.size or 1)
 
 
 def average(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     """NumPy's mean, without its overhead (float16 needs its wider accumulator)."""
     if x.dtype.char == "e":
         return np.mean(x, axis, keepdims=keepdims)
-    total = np.add.reduce(x, axis, keepdims=keepdims)
+    total = add_reduce(x, axis, keepdims=keepdims)
     return total / share(x, total)
 
 
@@ -35,7 +37,7 @@ def among(x: Any, y: Any, axis: Any, keepdims: bool) -> Any:
 
 
 # -------------- name    forward                                                                        transpose
-sum_  = linear_op("sum",  lambda x, axis=None, keepdims=False: np.add.reduce(x, axis, keepdims=keepdims),
+sum_  = linear_op("sum",  lambda x, axis=None, keepdims=False: add_reduce(x, axis, keepdims=keepdims),
                           lambda g, y, x, axis=None, keepdims=False: back_over(g, x, axis, keepdims))
 mean_ = linear_op("mean", average,
                           lambda g, y, x, axis=None, keepdims=False: back_over(g / share(x, y), x, axis, keepdims))

@@ -1,0 +1,75 @@
+"""Forward mode: tangents pushed along a tape in the order it ran.
+
+No dual numbers: the function is recorded first, and each record's kind says how a tangent passes
+through it. An op that states only its vjp needs nothing more, since a rule is linear in g.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from autodiff.kinds import At
+from autodiff.record import Record
+from autodiff.state import grad_mode
+from autodiff.tape import put_together, reading, un_broadcast, walk_back
+from autodiff.tensor import Tensor
+
+
+def walk_forward(tape: Iterable[Record], tangents: Mapping[Record, Any], record: bool = False) -> dict[Record, Any]:
+    """The tangent at each record of the tape, given those of some; records without one are missing."""
+    found = dict(tangents)
+    with grad_mode(record):
+        for r in tape:
+            ts = [found.get(x) if isinstance(x, Record) else None for x in r.inputs]
+            if r not in found and any(t is not None for t in ts) and r.requires_grad:
+                t = push(r, ts, record)
+                if t is not None:
+                    found[r] = t
+    return found
+
+
+def push(r: Record, ts: list[Any], record: bool) -> Any:
+    """The tangent of a record, given those of its inputs (None where zero)."""
+    op, (y, operands) = r.op, reading(r, record)
+    assert op is not None
+    if op.kind == "linear":
+        return op(*[t if t is not None else x if op.edges[i] is None or not floating(x) else np.zeros_like(x)
+                    for i, (t, x) in enumerate(zip(ts, operands, strict=True))], **r.options)
+    total = None
+    for i, t in enumerate(ts):
+        if t is None or op.edges[i] is None:
+            continue
+        if op.tangents is not None:
+            term = op.tangents[i](t, y, *operands, **r.options)    # type: ignore[misc]  # stated where edges are
+        else:
+            term = transposed(r, i, t, y, operands, record)
+        if np.shape(term) != np.shape(r.value):
+            term = np.broadcast_to(term, np.shape(r.value))
+        total = term if total is None else total + term
+    return total
+
+
+def transposed(r: Record, i: int, t: Any, y: Any, operands: list[Any], record: bool) -> Any:
+    """The tangent from input `i` through an op that states only its vjp.
+
+    A rule is linear in g. So run it on a g that records, and walk that little tape back with the
+    tangent as seed: the transpose of the transpose.
+    """
+    assert r.op is not None
+    edge = r.op.edges[i]
+    assert edge is not None
+    g = Tensor(np.zeros_like(r.value), requires_grad=True)
+    with grad_mode(True):
+        c = edge(g, y, *operands, **r.options)
+        c = put_together([c], operands[i]) if isinstance(c, At) else c
+        c = un_broadcast(c, np.shape(operands[i])) if np.shape(c) != np.shape(operands[i]) else c
+    found = walk_back({c.record: t}, [g.record], record) if isinstance(c, Tensor) else {}
+    return found.get(g.record, np.zeros_like(r.value))
+
+
+def floating(x: Any) -> bool:
+    """Whether derivatives with respect to an operand make sense."""
+    return isinstance(x, float | complex | tuple) or (hasattr(x, "dtype") and x.dtype.kind in "fc")
