@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from autodiff.errors import OperandError
@@ -27,21 +27,21 @@ def rebuilt(tree: Any, leaves: list[Any], as_argument: bool = False) -> Any:
 
     A module becomes a dict by path; with `as_argument` a copy of the module with these parameters.
     """
-    supply = iter(leaves)
+    return build(tree, iter(leaves), as_argument)
 
-    def build(node: Any) -> Any:
-        if isinstance(node, dict):
-            return type(node)((key, build(value)) for key, value in node.items())
-        if isinstance(node, tuple) and hasattr(node, "_fields"):                 # a named tuple
-            return type(node)(*(build(value) for value in node))
-        if isinstance(node, list | tuple):
-            return type(node)(build(value) for value in node)
-        if hasattr(node, "named_parameters"):
-            by_path = {path: next(supply) for path, _ in node.named_parameters()}
-            return node.with_parameters(by_path) if as_argument else by_path
-        return None if node is None else next(supply)
 
-    return build(tree)
+def build(node: Any, supply: Iterator[Any], as_argument: bool) -> Any:
+    """The structure of `node`, its leaves taken from `supply`."""
+    if isinstance(node, dict):
+        return type(node)((key, build(value, supply, as_argument)) for key, value in node.items())
+    if isinstance(node, tuple) and hasattr(node, "_fields"):                 # a named tuple
+        return type(node)(*(build(value, supply, as_argument) for value in node))
+    if isinstance(node, list | tuple):
+        return type(node)(build(value, supply, as_argument) for value in node)
+    if hasattr(node, "named_parameters"):
+        by_path = {path: next(supply) for path, _ in node.named_parameters()}
+        return node.with_parameters(by_path) if as_argument else by_path
+    return None if node is None else next(supply)
 
 
 def mapped(function: Callable[..., Any], tree: Any, *others: Any) -> Any:
