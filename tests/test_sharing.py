@@ -113,7 +113,8 @@ def test_writing_to_a_leaf_through_its_tensor_is_caught_exactly():
 
 
 def test_writing_to_a_leafs_array_is_caught():
-    for write in (lambda W: W.data.__imul__(2), lambda W: W.numpy().fill(0), lambda W: setattr(W, "data", np.zeros((3, 3)))):
+    writes = (lambda W: W.data.__imul__(2), lambda W: W.numpy().fill(0), lambda W: setattr(W, "data", np.zeros((3, 3))))
+    for write in writes:
         W = leaf(3, 3)
         loss = np.exp(W).sum()
         write(W)

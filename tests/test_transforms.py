@@ -9,7 +9,6 @@ import pytest
 
 import autodiff as ad
 
-
 # ---- semantics written in API.md
 
 def test_perturbations_are_not_confused():
@@ -123,7 +122,7 @@ def test_errors():
         ad.vjp(lambda x: x, np.ones(2))[1](np.ones(3))
     for leak in (bool, float, int, ad.Tensor.item):
         with pytest.raises(ad.TracedValueError, match=r"inside ad.grad[\s\S]*np.where"):
-            ad.grad(lambda x: x * 2.0 if leak(x) else x)(1.0)
+            ad.grad(lambda x, leak=leak: x * 2.0 if leak(x) else x)(1.0)
     assert f"{ad.grad(lambda x: (str(x), x * 2.0)[1])(1.0)}" == "2.0"                # printing is no leak
     assert float(ad.Tensor(2.0, requires_grad=True)) == 2.0                          # and outside it is allowed
 
@@ -159,7 +158,8 @@ def test_all_orders_of_a_closed_form(x):
     f = lambda x: x**3 * np.exp(x)
     d = [ad.grad(f), ad.grad(ad.grad(f)), ad.grad(ad.grad(ad.grad(f)))]
     e = np.exp(x)
-    for got, closed in zip(d, [e * (x**3 + 3 * x**2), e * (x**3 + 6 * x**2 + 6 * x), e * (x**3 + 9 * x**2 + 18 * x + 6)]):
+    closed_forms = [e * (x**3 + 3 * x**2), e * (x**3 + 6 * x**2 + 6 * x), e * (x**3 + 9 * x**2 + 18 * x + 6)]
+    for got, closed in zip(d, closed_forms):
         assert got(x) == pytest.approx(closed, rel=1e-14)
 
 
@@ -229,7 +229,7 @@ def test_third_order_through_recorded_gradients():
     x = ad.Tensor(0.8, requires_grad=True)
     y = np.exp(x) * np.tanh(x)
     found = y
-    for order in range(1, 4):
+    for _ in range(3):
         [found] = ad.gradients(found, [x], record=True)
     h = 1e-3
     f2 = lambda v: ad.grad(ad.grad(lambda u: np.exp(u) * np.tanh(u)))(v)

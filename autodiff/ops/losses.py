@@ -14,9 +14,41 @@ SMALLEST = 1e-12            # the least p (1 - p) that a gradient is divided by
 
 
 def surprise(p: Any, t: Any) -> Any:
-    """-[t log p + (1 - t) log(1 - p)]."""
+    """-[t log p + (1 - t) log(1 - p)], elementwise, for probabilities p and targets t.
+
+    A logarithm below -100 counts as -100, and the gradient divides by at least 1e-12, as in PyTorch.
+
+    Examples
+    --------
+    >>> ad.binary_cross_entropy(np.array([0.5, 0.0]), np.array([1.0, 1.0])).round(4)
+    array([  0.6931, 100.    ])
+    """
     with np.errstate(divide="ignore"):
         return -(t * np.maximum(np.log(p), LOG_FLOOR) + (1 - t) * np.maximum(np.log1p(-p), LOG_FLOOR))
+
+
+def surprise_of_logit(z: Any, t: Any) -> Any:
+    """-[t log σ(z) + (1 - t) log(1 - σ(z))] = log(1 + eᶻ) - t z, elementwise, for logits z and targets t.
+
+    Exact where the form on probabilities has lost its digits; ∂/∂z is σ(z) - t.
+
+    Examples
+    --------
+    >>> ad.binary_cross_entropy_with_logits(np.array([-800.0, 0.0]), np.array([1.0, 1.0])).round(4)
+    array([8.000e+02, 6.931e-01])
+    """
+    return smooth_relu(z) - t * z
+
+
+def square_of_difference(a: Any, b: Any) -> Any:
+    """(a - b)², elementwise.
+
+    Examples
+    --------
+    >>> ad.squared_error(np.array([1.0, 2.0]), 4.0)
+    array([9., 4.])
+    """
+    return np.square(a - b)
 
 
 # ------------------------------------------- name                             forward
@@ -24,11 +56,11 @@ binary_cross_entropy = elementwise(            "binary_cross_entropy",          
     lambda y, p, t: (p - t) / np.maximum(p * (1 - p), SMALLEST),                                # ∂p
     lambda y, p, t: np.log1p(-p) - np.log(p))                                                   # ∂t
 
-binary_cross_entropy_with_logits = elementwise("binary_cross_entropy_with_logits", lambda z, t: smooth_relu(z) - t * z,
+binary_cross_entropy_with_logits = elementwise("binary_cross_entropy_with_logits", surprise_of_logit,
     lambda y, z, t: sigmoid(z) - t,                                                             # ∂z = ŷ - t
     lambda y, z, t: -z)                                                                         # ∂t
 
-squared_error = elementwise(                   "squared_error",                    lambda a, b: np.square(a - b),
+squared_error = elementwise(                   "squared_error",                    square_of_difference,
     lambda y, a, b: 2 * (a - b),
     lambda y, a, b: 2 * (b - a))
 
@@ -41,7 +73,13 @@ def one_hot(labels: Any, z: Any) -> Any:
 
 
 def picked_cross_entropy(z: Any, labels: Any) -> Any:
-    """-log softmax(z)[label], for class numbers along the last axis."""
+    """-log softmax(z)[label] per sample: logits z along the last axis, labels the class numbers.
+
+    Examples
+    --------
+    >>> ad.cross_entropy_of_labels(np.array([[0.0, 0.0], [0.0, 800.0]]), np.array([0, 0])).round(4)
+    array([6.931e-01, 8.000e+02])
+    """
     if np.ndim(z) != np.ndim(labels) + 1 or np.shape(z)[:-1] != np.shape(labels):
         raise ValueError(f"class numbers of shape {np.shape(labels)} do not fit logits of shape {np.shape(z)}")
     chosen = np.take_along_axis(z, np.expand_dims(labels, -1), -1)
@@ -51,6 +89,17 @@ def picked_cross_entropy(z: Any, labels: Any) -> Any:
 cross_entropy_of_labels = Op(picked_cross_entropy, "cross_entropy").vjp(
     lambda g, y, z, labels: np.expand_dims(g, -1) * (softmax(z) - one_hot(labels, z)), None)    # ∂z = p - 1[label]
 
-cross_entropy_of_probabilities = Op(lambda z, t: -np.sum(t * log_normalised_exp(z), -1), "cross_entropy").vjp(
+def expected_cross_entropy(z: Any, t: Any) -> Any:
+    """-Σ t log softmax(z) per sample: logits z and target probabilities t along the last axis.
+
+    Examples
+    --------
+    >>> ad.cross_entropy_of_probabilities(np.zeros((1, 2)), np.array([[0.5, 0.5]])).round(4)
+    array([0.6931])
+    """
+    return -np.sum(t * log_normalised_exp(z), -1)
+
+
+cross_entropy_of_probabilities = Op(expected_cross_entropy, "cross_entropy").vjp(
     lambda g, y, z, t: np.expand_dims(g, -1) * (softmax(z) * np.sum(t, -1, keepdims=True) - t),  # ∂z = p Σt - t
     lambda g, y, z, t: np.expand_dims(-g, -1) * log_softmax(z))                                  # ∂t

@@ -44,7 +44,14 @@ matmul = Op(operator.matmul, "matmul").vjp(to_first, to_second).jvp(
 
 
 def affine(x: Any, W: Any, b: Any = None) -> Any:
-    """x Wᵀ + b; samples are rows, W is (out, in) as on paper."""
+    """x Wᵀ + b, the notes' z: samples are rows, W is (out, in), b is (out,) or left out.
+
+    Examples
+    --------
+    >>> ad.linear(np.ones((2, 3)), np.ones((4, 3)), np.arange(4.0))
+    array([[3., 4., 5., 6.],
+           [3., 4., 5., 6.]])
+    """
     z = x.dot(W.T) if x.ndim == 2 else x @ W.T
     return z if b is None else z + b
 

@@ -17,13 +17,42 @@ quiet = np.errstate(over="ignore")
 
 @quiet
 def logistic(x: Any) -> Any:
-    """1 / (1 + e⁻ˣ): full precision down to -709, below that e⁻ˣ overflows and the result is a true 0."""
+    """1 / (1 + e⁻ˣ), elementwise.
+
+    Full precision down to -709; below that e⁻ˣ overflows and the result is a true 0.
+
+    Examples
+    --------
+    >>> ad.sigmoid(np.array([-800.0, 0.0, 800.0]))
+    array([0. , 0.5, 1. ])
+    """
     return np.reciprocal(1.0 + np.exp(-x))
 
 
 def smooth_relu(x: Any) -> Any:
-    """log(1 + eˣ), from the side that does not overflow; written so as to be analytic."""
+    """log(1 + eˣ), elementwise, from the side that does not overflow.
+
+    Written with min(x, -x) for -|x|, which is analytic where it is smooth.
+
+    Examples
+    --------
+    >>> ad.softplus(np.array([-800.0, 0.0, 800.0])).round(4)
+    array([0.000e+00, 6.931e-01, 8.000e+02])
+    """
     return np.maximum(x, 0) + np.log1p(np.exp(np.minimum(x, -x)))
+
+
+def positive_part(x: Any) -> Any:
+    """max(x, 0), elementwise; its derivative at 0 is 0.
+
+    Examples
+    --------
+    >>> x = ad.Tensor([-1.0, 0.0, 2.0], requires_grad=True)
+    >>> ad.relu(x).sum().backward()
+    >>> x.grad
+    array([0., 0., 1.])
+    """
+    return np.maximum(x, 0)
 
 
 def shifted_exp(x: Any, axis: Any) -> tuple[Any, Any]:
@@ -34,13 +63,25 @@ def shifted_exp(x: Any, axis: Any) -> tuple[Any, Any]:
 
 
 def normalised_exp(x: Any, axis: Any = -1) -> Any:
-    """eˣ / Σ eˣ along the axes."""
+    """eˣ / Σ eˣ along the axes (by default the last).
+
+    Examples
+    --------
+    >>> ad.softmax(np.array([1000.0, 1000.0]))
+    array([0.5, 0.5])
+    """
     e, _ = shifted_exp(x, axis)
     return e / np.sum(e, axis=axis, keepdims=True)
 
 
 def log_of_sum(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
-    """log Σ eˣ along the axes."""
+    """log Σ eˣ along the axes (by default all).
+
+    Examples
+    --------
+    >>> float(ad.logsumexp(np.array([-1000.0, -1000.0])).round(4))
+    -999.3069
+    """
     e, top = shifted_exp(x, axis)
     with np.errstate(divide="ignore"):
         y = np.log(np.sum(e, axis=axis, keepdims=True)) + top
@@ -48,14 +89,20 @@ def log_of_sum(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
 
 
 def log_normalised_exp(x: Any, axis: Any = -1) -> Any:
-    """x - log Σ eˣ along the axes."""
+    """x - log Σ eˣ along the axes (by default the last).
+
+    Examples
+    --------
+    >>> ad.log_softmax(np.array([0.0, 1000.0]))
+    array([-1000.,     0.])
+    """
     return x - log_of_sum(x, axis, keepdims=True)
 
 
 # --------------------- name        forward                       dy/dx
 sigmoid  = elementwise("sigmoid",  logistic,                     lambda y, x: y * (1 - y))
 softplus = elementwise("softplus", smooth_relu,                  lambda y, x: sigmoid(x))
-relu     = elementwise("relu",     lambda x: np.maximum(x, 0),   lambda y, x: x > 0)
+relu     = elementwise("relu",     positive_part,                 lambda y, x: x > 0)
 
 # --------------------- not elementwise: vjp
 softmax = Op(normalised_exp, "softmax").vjp(
