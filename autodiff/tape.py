@@ -25,7 +25,7 @@ from autodiff.ops.shapes import sum_to, summed_to
 from autodiff.record import Leaf, Record
 from autodiff.seals import check
 from autodiff.sites import locate
-from autodiff.state import grad_mode
+from autodiff.state import recording
 from autodiff.tensor import Tensor
 
 
@@ -83,7 +83,8 @@ def walk_back(seeds: Mapping[Record, Any], wanted: Sequence[Record] | None = Non
     total: dict[Record, Any] = dict(seeds)         # the gradient that has arrived at each record so far
     pieces: dict[Record, list[At]] = {}            # what has arrived at some of its elements only
     owned: set[Record] = set()                     # where that is an array of the walk's own
-    with grad_mode(record):
+    recording_before = recording.set(record)
+    try:
         for r in reversed(tape):
             op = r.op
             if r in pieces:
@@ -126,6 +127,8 @@ def walk_back(seeds: Mapping[Record, Any], wanted: Sequence[Record] | None = Non
                     raise
         for x, parts in pieces.items():                # leaves, which the tape of operations does not hold
             total[x] = put_together(parts, x.value, total.get(x))
+    finally:
+        recording.reset(recording_before)
     return {x: handed_out(g, x in owned, record) for x, g in total.items()
             if (x in kept if wanted is not None else x.op is None)}
 
