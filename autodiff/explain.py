@@ -18,10 +18,11 @@ def explained(error: Exception, op: str, operands: Sequence[Any], options: dict[
     if isinstance(error, AutodiffError):
         return error
     frame = outside(2)
-    site, texts = locate(frame.f_code, frame.f_lasti), operand_texts(frame.f_code, frame.f_lasti)
+    site = locate(frame.f_code, frame.f_lasti)
+    texts = operand_texts(frame.f_code, frame.f_lasti, len(operands), op)
     shapes = [np.shape(value(x)) for x in operands]
     lines = [f"{op}: {reason(op, shapes, options) or first_line(error)}"]
-    lines += [f"  {name_of(i, x, texts, len(operands)):<12} {describe(x)}" for i, x in enumerate(operands)]
+    lines += [f"  {name_of(i, x, texts[i]):<12} {describe(x)}" for i, x in enumerate(operands)]
     if options:
         lines.append("  " + ", ".join(f"{key}={option!r}" for key, option in options.items()))
     lines.append(f"  at {site}: {site.text}" if site.text else f"  at {site}")
@@ -47,10 +48,10 @@ def first_line(error: Exception) -> str:
     return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
-def name_of(i: int, x: Any, texts: Sequence[str], n: int) -> str:
+def name_of(i: int, x: Any, text: str) -> str:
     """How the user calls the operand: by the source, by its own name, or by its position."""
-    if len(texts) == n and len(texts[i]) <= 24:
-        return texts[i]
+    if text and len(text) <= 24:
+        return text
     return (x.name if isinstance(x, Record) else None) or f"operand {i}"
 
 

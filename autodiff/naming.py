@@ -9,7 +9,7 @@ import numpy as np
 
 from autodiff.errors import GradientError
 from autodiff.record import Record
-from autodiff.sites import locate, operand_texts
+from autodiff.sites import locate
 
 
 def names_of(records: Iterable[Record], given: Mapping[Record, str] | None = None) -> dict[Record, str]:
@@ -19,7 +19,7 @@ def names_of(records: Iterable[Record], given: Mapping[Record, str] | None = Non
     has none is called v1, v2, ... in order, leaves c1, c2, ...
     """
     names: dict[Record, str] = {}
-    used: set[str] = set()
+    used: dict[str, int] = {}
     given = given or {}
     counters = {"v": 0, "c": 0}
     records = list(records)
@@ -27,7 +27,6 @@ def names_of(records: Iterable[Record], given: Mapping[Record, str] | None = Non
         wish = given.get(r) or r.name
         if wish is not None:
             names[r] = free(wish, used)
-            used.add(names[r])
     for r in records:
         if r not in names:
             letter = "v" if r.op else "c"
@@ -38,14 +37,14 @@ def names_of(records: Iterable[Record], given: Mapping[Record, str] | None = Non
     return {r: names[r] for r in records}
 
 
-def free(wish: str, used: set[str]) -> str:
-    """The wish, numbered if it is taken."""
-    if wish not in used:
-        return wish
-    n = 2
-    while f"{wish}_{n}" in used:
-        n += 1
-    return f"{wish}_{n}"
+def free(wish: str, used: dict[str, int]) -> str:
+    """The wish, numbered if it is taken; `used` counts how often each was asked for."""
+    name = wish
+    while name in used:
+        used[wish] += 1
+        name = f"{wish}_{used[wish]}"
+    used[name] = 1
+    return name
 
 
 def find(records: list[Record], key: Record | str, given: Mapping[Record, str] | None = None) -> Record:
@@ -70,17 +69,15 @@ def find(records: list[Record], key: Record | str, given: Mapping[Record, str] |
 
 def operand_names(r: Record, names: Mapping[Record, str]) -> list[str]:
     """What to call each operand of a record."""
-    texts = operand_texts(r.code, r.lasti)
-    known = len(texts) == len(r.inputs)
-    return [operand_name(x, texts[i] if known else None, names) for i, x in enumerate(r.inputs)]
+    return [operand_name(x, text, names) for x, text in zip(r.inputs, r.written)]
 
 
-def operand_name(x: Any, text: str | None, names: Mapping[Record, str]) -> str:
+def operand_name(x: Any, text: str, names: Mapping[Record, str]) -> str:
     """What to call an operand: a record's name, a number itself, an array by the user's variable."""
     if isinstance(x, Record):
         return names[x]
     if isinstance(x, np.ndarray) and x.ndim:
-        return text if text is not None and text.isidentifier() else f"array{x.shape}"
+        return text if text.isidentifier() else f"array{x.shape}"
     return repr(x.item() if hasattr(x, "item") and np.size(x) == 1 else x)
 
 

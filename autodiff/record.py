@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from autodiff.sites import assigned_name, is_ours, locate
+from autodiff.sites import assigned_name, is_ours, locate, operand_texts
 
 if TYPE_CHECKING:
     from autodiff.kinds import Op
@@ -91,6 +91,15 @@ class Record:
         caller = str(locate(self.scope.code, self.scope.lasti))
         layer = f"{self.scope.path} ({self.scope.kind})" if self.scope.kind else self.scope.path
         return f"{caller} in {layer}" if is_ours(self.code) else f"{line} in {layer}, called at {caller}"
+
+    @property
+    def written(self) -> tuple[str, ...]:
+        """How the user wrote each operand, "" where it cannot be told; in a layer, by the layer's call."""
+        code, lasti = self.code, self.lasti
+        if is_ours(code) and self.scope is not None:
+            code, lasti = self.scope.code, self.scope.lasti
+        n = len(self.inputs)
+        return ("",) * n if is_ours(code) or self.op is None else operand_texts(code, lasti, n, self.op.name)
 
     def __repr__(self) -> str:
         what = self.op.name if self.op else "leaf"

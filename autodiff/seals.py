@@ -13,7 +13,7 @@ from numpy import ndarray
 
 from autodiff.errors import MutationError
 from autodiff.record import Leaf, Record
-from autodiff.sites import locate, operand_texts
+from autodiff.sites import locate
 from autodiff.state import exact_seals
 
 EXACT_UP_TO = 512
@@ -58,9 +58,8 @@ def check(record: Record) -> None:
     if not changed:
         return
     op = record.op.name if record.op else "leaf"
-    texts = operand_texts(record.code, record.lasti)
     names = [(x.name if isinstance(x := record.inputs[i], Record) else None)
-             or (texts[i] if len(texts) == len(record.inputs) else "an operand") for i in changed]
+             or record.written[i] or "an operand" for i in changed]
     raise MutationError(
         f"{' and '.join(names)}, used by {op}, was changed in place after it was used at {record.where}\n"
         f"    {locate(record.code, record.lasti).text}\n"

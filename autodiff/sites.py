@@ -121,34 +121,37 @@ def stored(instruction: dis.Instruction) -> list[str]:
     return [str(name) for name in names[:stores]]
 
 
+COMPARISONS = {ast.Lt: "less", ast.LtE: "less_equal", ast.Gt: "greater", ast.GtE: "greater_equal",
+               ast.Eq: "equal", ast.NotEq: "not_equal"}
+
+
 @lru_cache(maxsize=4096)
-def operand_texts(code: CodeType, lasti: int) -> tuple[str, ...]:
-    """How the operands are written in the source: ``x @ W.T`` gives ("x", "W.T"); () if unreadable."""
-    text = locate(code, lasti).text
+def operand_texts(code: CodeType, lasti: int, n: int, op: str) -> tuple[str, ...]:
+    """How the n operands of an op are written in the source: ``x @ W.T`` gives ("x", "W.T").
+
+    Of a call its first arguments, of ``x.f(a)`` with two operands both x and a; "" where it cannot be
+    told, as for a comparison that ran the other way round (``[1, 2] < t`` as ``t > [1, 2]``).
+    """
     try:
-        node = ast.parse(text, mode="eval").body
+        node = ast.parse(locate(code, lasti).text, mode="eval").body
     except (SyntaxError, ValueError):
-        return ()
+        return ("",) * n
     match node:
         case ast.BinOp(left=left, right=right):
             parts: list[ast.expr] = [left, right]
-        case ast.Compare(left=left, comparators=[right]):
+        case ast.Compare(left=left, ops=[comparison], comparators=[right]) if COMPARISONS.get(type(comparison)) == op:
             parts = [left, right]
-        case ast.Call(func=ast.Attribute(value=owner), args=arguments) if not is_module(owner):
+        case ast.Call(func=ast.Attribute(value=owner), args=arguments) if len(arguments) == n - 1:
             parts = [owner, *arguments]
-        case ast.Call(args=arguments):
-            parts = list(arguments)
-        case ast.UnaryOp(operand=operand) | ast.Subscript(value=operand) | ast.Attribute(value=operand):
-            parts = [operand]
+        case ast.Call(args=[ast.List(elts=parts) | ast.Tuple(elts=parts), *_]):          # np.stack([a, b])
+            pass
+        case ast.Call(args=parts):
+            pass
+        case ast.UnaryOp(operand=part) | ast.Subscript(value=part) | ast.Attribute(value=part):
+            parts = [part]
         case _:
-            return ()
-    if len(parts) == 1 and isinstance(parts[0], ast.Tuple | ast.List):      # np.stack([a, b])
-        parts = parts[0].elts
-    return tuple(ast.unparse(part) for part in parts)
-
-
-def is_module(node: ast.expr) -> bool:
-    """Whether ``node.f(x)`` looks like a function of a module rather than a method."""
-    while isinstance(node, ast.Attribute):
-        node = node.value
-    return isinstance(node, ast.Name) and node.id in ("np", "numpy", "ad", "autodiff", "nn", "F", "functional")
+            parts = []
+    if isinstance(node, ast.BinOp | ast.Compare) and n != 2:
+        parts = []
+    texts = tuple(ast.unparse(part) for part in parts[:n])
+    return texts + ("",) * (n - len(texts))

@@ -19,12 +19,13 @@ transform_now: ContextVar[str | None] = ContextVar("autodiff.transform", default
 
 
 class Scope(NamedTuple):
-    """A named stretch of a program, usually a layer's call, and the line that opened it."""
+    """A named stretch of a program, usually a layer's call: its line, and the scope it was opened in."""
 
     path: str
     kind: str
     code: CodeType
     lasti: int
+    outer: Scope | None = None
 
 
 class Setting(ContextDecorator):
@@ -92,7 +93,7 @@ def scope(name: str, kind: str = "") -> Setting:
     frame = outside(2)
     outer = scope_now.get()
     path = f"{outer.path}.{name}" if outer else name
-    return Setting(scope_now, Scope(path, kind, frame.f_code, frame.f_lasti))
+    return Setting(scope_now, Scope(path, kind, frame.f_code, frame.f_lasti, outer))
 
 
 def debug() -> Setting:

@@ -29,8 +29,9 @@ HOLE = Hole()
 def separated(index: Any) -> tuple[Any, tuple[Any, ...]]:
     """An index with holes, and the arrays that fill them."""
     if isinstance(index, tuple):
-        arrays = tuple(as_index_array(i) for i in index if is_array(i))
-        return tuple(HOLE if is_array(i) else i for i in index), arrays
+        given = [isinstance(i, tuple) or is_array(i) for i in index]
+        arrays = tuple(as_index_array(i) for i, array in zip(index, given) if array)
+        return tuple(HOLE if array else i for i, array in zip(index, given)), arrays
     return (HOLE, (as_index_array(index),)) if is_array(index) else (index, ())
 
 
@@ -40,8 +41,8 @@ def is_array(i: Any) -> bool:
 
 
 def as_index_array(i: Any) -> Any:
-    """Lists become arrays of integers (an empty one too)."""
-    return np.array(i, dtype=None if i else np.intp) if isinstance(i, list) else i
+    """Lists and inner tuples become arrays of integers (an empty one too)."""
+    return np.array(i, dtype=None if i else np.intp) if isinstance(i, list | tuple) else i
 
 
 def filled(index: Any, arrays: Any) -> Any:

@@ -1,0 +1,15 @@
+"""Pictures of computation graphs, drawn from a tape.
+
+>>> W = ad.Tensor([[1.0, -1.0]], requires_grad=True)
+>>> loss = np.tanh(W).sum()
+>>> viz.draw(loss)
+<Drawing of loss: 3 tensors, 2 operations>
+
+What is drawn is a graph (`viz.graph`, `viz.layout`); how, is a writer's business (`viz.dot`). The DOT text
+needs nothing; SVG and PNG need a dot engine (`viz.engines`).
+"""
+
+from viz.drawing import Drawing, draw
+from viz.engines import RenderError
+
+__all__ = ["Drawing", "RenderError", "draw"]
