@@ -169,7 +169,7 @@ UFUNCS: dict[np.ufunc, Op] = {
     np.equal: a.equal, np.not_equal: a.not_equal, np.logical_and: a.logical_and, np.logical_or: a.logical_or,
     np.logical_xor: a.logical_xor, np.logical_not: a.logical_not, np.bitwise_and: a.bitwise_and,
     np.bitwise_or: a.bitwise_or, np.bitwise_xor: a.bitwise_xor, np.invert: a.invert,
-    np.sqrt: e.sqrt, np.exp: e.exp, np.log: e.log, np.tanh: e.tanh, np.positive: e.alias,
+    np.sqrt: e.sqrt, np.exp: e.exp, np.log: e.log, np.log1p: e.log1p, np.tanh: e.tanh, np.positive: e.alias,
     np.matmul: products.matmul,
     np.isfinite: constant("isfinite", np.isfinite), np.isnan: constant("isnan", np.isnan),
     np.isinf: constant("isinf", np.isinf),

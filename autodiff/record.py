@@ -89,8 +89,9 @@ class Record:
         if self.scope is None:
             return line
         caller = str(locate(self.scope.code, self.scope.lasti))
-        layer = f"{self.scope.path} ({self.scope.kind})" if self.scope.kind else self.scope.path
-        return f"{caller} in {layer}" if is_ours(self.code) else f"{line} in {layer}, called at {caller}"
+        path, kind = self.scope.path, self.scope.kind
+        layer = f"{path} ({kind})" if kind and kind != path else path
+        return f"{caller} in {layer}" if is_ours(self.code) or line == caller else f"{line} in {layer}, called at {caller}"
 
     @property
     def written(self) -> tuple[str, ...]:

@@ -81,6 +81,8 @@ def walk_back(seeds: Mapping[Record, Any], wanted: Sequence[Record] | None = Non
     kept = frozenset(wanted or ())
 
     total: dict[Record, Any] = dict(seeds)         # the gradient that has arrived at each record so far
+    if record:
+        total = {r: g if isinstance(g, Tensor) else Tensor(g) for r, g in seeds.items()}
     pieces: dict[Record, list[At]] = {}            # what has arrived at some of its elements only
     owned: set[Record] = set()                     # where that is an array of the walk's own
     recording_before = recording.set(record)
@@ -113,13 +115,13 @@ def walk_back(seeds: Mapping[Record, Any], wanted: Sequence[Record] | None = Non
                         c = cast(c, dtype=value.dtype)
                     if x not in total:
                         total[x] = c
-                        if x.op is None and c is not g and isinstance(c, ndarray) and c.base is None:
+                        if x.op is None and c is not g and isinstance(c, ndarray) and c.base is None and not record:
                             owned.add(x)
                     elif x in owned:
                         np.add(total[x], c, out=total[x])
                     else:
                         total[x] = c = total[x] + c
-                        if isinstance(c, ndarray):
+                        if isinstance(c, ndarray) and not record:
                             owned.add(x)
                 except Exception as error:
                     error.add_note(f"in the gradient of {op.name} with respect to {x.name or 'an input'}, recorded at "

@@ -171,7 +171,7 @@ class Call:
 
     def outside(self, outputs: Sequence[Any]) -> bool:
         """Whether the outputs depend on anything tracked that is not one of the variables."""
-        if not self.keep and not any(v.record.op for v in self.variables):
+        if not self.keep:
             return False
         since = min((r.serial for r in self.inputs), default=0)
         mine = set(self.inputs)

@@ -50,7 +50,7 @@ square   = elementwise("square",   np.square,         lambda y, x: 2 * x)
 power    = elementwise("power",    operator.pow,
                        lambda y, a, b: b * a ** np.where(b == 0, 1, b - 1),         # 0 at b = 0, where 0 * 0⁻¹ is NaN
                        lambda y, a, b: y * np.log(np.where(a == 0, 1, a)))          # 0 at a = 0
-integer_power: Op = elementwise("integer_power", product_power, lambda y, x, n: n * integer_power(x, n=n - 1))
+integer_power: Op = elementwise("integer_power", product_power, lambda y, x, n: n * integer_power(x, n=n - 1) if n else np.zeros_like(x))
 
 maximum  = elementwise("maximum",  np.maximum,        lambda y, a, b: share(a > b, a, b),  lambda y, a, b: share(b > a, a, b))
 minimum  = elementwise("minimum",  np.minimum,        lambda y, a, b: share(a < b, a, b),  lambda y, a, b: share(b < a, a, b))

@@ -8,15 +8,16 @@ import numpy as np
 
 from autodiff.kinds import constant, elementwise, linear_op
 
-# --------------- name      forward   dy/dx
-sqrt = elementwise("sqrt",  np.sqrt,  lambda y, x: 0.5 / y)
-exp  = elementwise("exp",   np.exp,   lambda y, x: y)
-log  = elementwise("log",   np.log,   lambda y, x: 1 / x,  vjp={0: lambda g, y, x: g / x})
-tanh = elementwise("tanh",  np.tanh,  lambda y, x: (1 + y) * (1 - y))
+# ---------------- name      forward    dy/dx
+sqrt  = elementwise("sqrt",  np.sqrt,   lambda y, x: 0.5 / y)
+exp   = elementwise("exp",   np.exp,    lambda y, x: y)
+log   = elementwise("log",   np.log,    lambda y, x: 1 / x,        vjp={0: lambda g, y, x: g / x})
+log1p = elementwise("log1p", np.log1p,  lambda y, x: 1 / (1 + x))
+tanh  = elementwise("tanh",  np.tanh,   lambda y, x: (1 + y) * (1 - y))
 
 # --------------- name          forward                            transpose
 alias = linear_op("alias",      lambda x: x[...],                  lambda g, y, x: g)
-real  = linear_op("real",       np.real,                           lambda g, y, x: g)
+real  = linear_op("real",       np.real,                           lambda g, y, x: g,  analytic=lambda x: x[...])
 
 
 def astype(x: Any, dtype: Any) -> Any:

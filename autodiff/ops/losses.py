@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.kinds import Op, elementwise
+from autodiff.kinds import Op, constant, elementwise
 from autodiff.ops.stable import log_normalised_exp, log_of_sum, log_softmax, sigmoid, smooth_relu, softmax
 
 LOG_FLOOR = -100.0          # log 0 counts as this, as in PyTorch: a certain and wrong prediction has a finite loss
@@ -23,8 +23,13 @@ def surprise(p: Any, t: Any) -> Any:
     >>> ad.binary_cross_entropy(np.array([0.5, 0.0]), np.array([1.0, 1.0])).round(4)
     array([  0.6931, 100.    ])
     """
+    return -(t * floored(np.log, p) + (1 - t) * floored(np.log1p, -p))
+
+
+def floored(log: Any, x: Any) -> Any:
+    """A logarithm that does not fall below the floor."""
     with np.errstate(divide="ignore"):
-        return -(t * np.maximum(np.log(p), LOG_FLOOR) + (1 - t) * np.maximum(np.log1p(-p), LOG_FLOOR))
+        return np.maximum(log(x), LOG_FLOOR)
 
 
 def surprise_of_logit(z: Any, t: Any) -> Any:
@@ -54,7 +59,7 @@ def square_of_difference(a: Any, b: Any) -> Any:
 # ------------------------------------------- name                             forward
 binary_cross_entropy = elementwise(            "binary_cross_entropy",             surprise,
     lambda y, p, t: (p - t) / np.maximum(p * (1 - p), SMALLEST),                                # ∂p
-    lambda y, p, t: np.log1p(-p) - np.log(p))                                                   # ∂t
+    lambda y, p, t: floored(np.log1p, -p) - floored(np.log, p))                                              # ∂t
 
 binary_cross_entropy_with_logits = elementwise("binary_cross_entropy_with_logits", surprise_of_logit,
     lambda y, z, t: sigmoid(z) - t,                                                             # ∂z = ŷ - t
@@ -65,11 +70,14 @@ squared_error = elementwise(                   "squared_error",                 
     lambda y, a, b: 2 * (b - a))
 
 
-def one_hot(labels: Any, z: Any) -> Any:
+def unit_rows(labels: Any, z: Any) -> Any:
     """Class numbers as rows of zeros and a one, shaped as the logits z."""
     rows = np.zeros_like(z)
     np.put_along_axis(rows, np.expand_dims(labels, -1), 1, -1)
     return rows
+
+
+one_hot = constant("one_hot", unit_rows)
 
 
 def picked_cross_entropy(z: Any, labels: Any) -> Any:

@@ -36,7 +36,7 @@ def generator(given: np.random.Generator | int | None = None) -> np.random.Gener
 def keep_mask(x: Any, rate: float, key: int) -> Any:
     """0 with probability `rate`, else 1 / (1 - rate), shaped as x."""
     kept = np.random.Generator(np.random.Philox(key=key)).random(np.shape(x)) >= rate
-    return kept * np.ones_like(x) / (1 - rate)
+    return np.asarray(kept, dtype=x.dtype, like=x) / (1 - rate)
 
 
 dropout_mask = constant("dropout_mask", keep_mask)

@@ -60,8 +60,11 @@ def pieces(x: Any, indices_or_sections: Any, axis: int = 0) -> tuple[Any, ...]:
     return tuple(np.split(x, indices_or_sections, axis))
 
 
-def piece_of(g: Any, xs: tuple[Any, ...], position: int, axis: int) -> Any:
+def piece_of(g: Any, xs: tuple[Any, ...], position: int, axis: int | None) -> Any:
     """The part of g that came from operand `position` of a concatenation along `axis`."""
+    if axis is None:                     # of the flattened operands
+        start = sum(np.size(x) for x in xs[:position])
+        return np.reshape(g[start:start + np.size(xs[position])], np.shape(xs[position]))
     start = sum(np.shape(x)[axis] for x in xs[:position])
     index = [slice(None)] * np.ndim(g)
     index[axis] = slice(start, start + np.shape(xs[position])[axis])
