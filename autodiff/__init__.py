@@ -8,6 +8,9 @@ array([[0.42, 0.42]])
 """
 
 from autodiff import protocol as _protocol  # noqa: F401  (fills Tensor's operators and methods)
+from autodiff.checks.compare import compare
+from autodiff.checks.numeric import GradcheckError, gradcheck
+from autodiff.checks.report import Report, WrongGradientError
 from autodiff.errors import (
     AutodiffError,
     BadIndexError,
@@ -32,17 +35,19 @@ from autodiff.ops.products import linear
 from autodiff.ops.random import dropout, generator, seed
 from autodiff.ops.shapes import sum_to
 from autodiff.ops.stable import log_softmax, logsumexp, relu, sigmoid, softmax, softplus
+from autodiff.reverse import gradients
 from autodiff.state import debug, no_grad, scope
 from autodiff.tape import Tape
 from autodiff.tensor import Tensor, as_tensor
-from autodiff.transforms import grad, gradients, hessian, hvp, jacobian, jvp, value_and_grad, vjp
+from autodiff.transforms import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
 
 __version__ = "0.1.0"
 __all__ = [
-    "AutodiffError", "BadIndexError", "GradientError", "MutationError", "NoRuleError", "Op", "OperandError",
-    "OperationError", "ReplayError", "ShapeError", "Tape", "Tensor", "TracedValueError", "as_tensor",
-    "binary_cross_entropy", "binary_cross_entropy_with_logits", "cross_entropy_of_labels",
-    "cross_entropy_of_probabilities", "debug", "dropout", "generator", "grad", "gradients", "hessian", "hvp",
-    "jacobian", "jvp", "linear", "log_softmax", "logsumexp", "no_grad", "op", "relu", "scope", "seed", "sigmoid",
-    "softmax", "softplus", "squared_error", "sum_to", "value_and_grad", "vjp",
+    "AutodiffError", "BadIndexError", "GradcheckError", "GradientError", "MutationError", "NoRuleError", "Op",
+    "OperandError", "OperationError", "ReplayError", "Report", "ShapeError", "Tape", "Tensor",
+    "TracedValueError", "WrongGradientError", "as_tensor", "binary_cross_entropy",
+    "binary_cross_entropy_with_logits", "compare", "cross_entropy_of_labels",
+    "cross_entropy_of_probabilities", "debug", "dropout", "generator", "grad", "gradcheck", "gradients",
+    "hessian", "hvp", "jacobian", "jvp", "linear", "log_softmax", "logsumexp", "no_grad", "op", "relu",
+    "scope", "seed", "sigmoid", "softmax", "softplus", "squared_error", "sum_to", "value_and_grad", "vjp",
 ]

@@ -70,11 +70,11 @@ def reason(op: str, shapes: list[tuple[int, ...]], options: dict[str, Any]) -> s
         inner, axis = (b[-2], -2) if len(b) > 1 else (b[0], 0)
         if a[-1] != inner:
             return f"the last axis of the first operand has {a[-1]} elements, axis {axis} of the second has {inner}"
-    if op == "linear" and len(shapes) == 3 and shapes[0] and len(shapes[1]) == 2:
-        x, W, b = shapes
+    if op == "linear" and len(shapes) > 1 and shapes[0] and len(shapes[1]) == 2:
+        x, W, *rest = shapes
         if x[-1] != W[1]:
             return f"the samples have {x[-1]} features (last axis of x), the weight expects {W[1]} (axis 1 of W)"
-        return f"the weight gives {W[0]} outputs (axis 0 of W), the bias has shape {b}"
+        return f"the weight gives {W[0]} outputs (axis 0 of W), the bias has shape {rest[0] if rest else None}"
     if op == "reshape" and "shape" in options and len(shapes) == 1:
         return f"{int(np.prod(shapes[0]))} elements of shape {shapes[0]} do not fill shape {options['shape']}"
     if "axis" not in options and "index" not in options and len(shapes) > 1:

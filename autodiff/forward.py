@@ -6,15 +6,17 @@ through it. An op that states only its vjp needs nothing more, since a rule is l
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from autodiff.kinds import At
+from autodiff.kinds import At, Op
+from autodiff.ops.elementary import cast
+from autodiff.ops.indexing import put_together
 from autodiff.record import Record
 from autodiff.state import grad_mode
-from autodiff.tape import put_together, reading, un_broadcast, walk_back
+from autodiff.tape import reading, un_broadcast, walk_back
 from autodiff.tensor import Tensor
 
 
@@ -36,7 +38,7 @@ def push(r: Record, ts: list[Any], record: bool) -> Any:
     op, (y, operands) = r.op, reading(r, record)
     assert op is not None
     if op.kind == "linear":
-        return op(*[t if t is not None else x if op.edges[i] is None or not floating(x) else np.zeros_like(x)
+        return op(*[t if t is not None else zero_of(x) if linear_in(op, i, r.options) else x
                     for i, (t, x) in enumerate(zip(ts, operands, strict=True))], **r.options)
     total = None
     for i, t in enumerate(ts):
@@ -48,6 +50,8 @@ def push(r: Record, ts: list[Any], record: bool) -> Any:
             term = transposed(r, i, t, y, operands, record)
         if np.shape(term) != np.shape(r.value):
             term = np.broadcast_to(term, np.shape(r.value))
+        if term.dtype != r.value.dtype:
+            term = cast(term, dtype=r.value.dtype)
         total = term if total is None else total + term
     return total
 
@@ -59,17 +63,33 @@ def transposed(r: Record, i: int, t: Any, y: Any, operands: list[Any], record: b
     tangent as seed: the transpose of the transpose.
     """
     assert r.op is not None
-    edge = r.op.edges[i]
-    assert edge is not None
     g = Tensor(np.zeros_like(r.value), requires_grad=True)
     with grad_mode(True):
-        c = edge(g, y, *operands, **r.options)
+        c = contribution(r.op, i, g, y, operands, r.options)
         c = put_together([c], operands[i]) if isinstance(c, At) else c
         c = un_broadcast(c, np.shape(operands[i])) if np.shape(c) != np.shape(operands[i]) else c
     found = walk_back({c.record: t}, [g.record], record) if isinstance(c, Tensor) else {}
     return found.get(g.record, np.zeros_like(r.value))
 
 
-def floating(x: Any) -> bool:
-    """Whether derivatives with respect to an operand make sense."""
-    return isinstance(x, float | complex | tuple) or (hasattr(x, "dtype") and x.dtype.kind in "fc")
+def contribution(op: Op, i: int, g: Any, y: Any, operands: Sequence[Any], options: dict[str, Any]) -> Any:
+    """What the rule of an op contributes to input `i`; None where the derivative is zero."""
+    if op.together is not None:
+        parts = op.together(g, y, *operands, **options)
+        return parts[i] if i < len(parts) else None
+    edge = op.edges[i] if i < len(op.edges) else None
+    return None if edge is None else edge(g, y, *operands, **options)
+
+
+def linear_in(op: Op, i: int, options: dict[str, Any]) -> bool:
+    """Whether a linear op is linear in input `i`, or takes it as a setting."""
+    if op.together is None:
+        return op.edges[i] is not None
+    return op.leading is None or i < op.leading(options)
+
+
+def zero_of(x: Any) -> Any:
+    """The tangent of a constant operand: a plain 0 of a number, so that it changes no dtype."""
+    if isinstance(x, tuple):
+        return tuple(zero_of(y) for y in x)
+    return 0 * x if isinstance(x, int | float | complex) else np.zeros_like(x)

@@ -17,12 +17,14 @@ dtypes and adding up are the walk's business: no rule mentions them.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from sys import _getframe
 from types import FrameType
 from typing import Any
 
+import numpy as np
+
+from autodiff.errors import OperandError
 from autodiff.explain import explained
 from autodiff.record import NO_OPTIONS, Array
 from autodiff.tensor import Tensor, made
@@ -45,19 +47,6 @@ class At:
         self.parts = parts
 
 
-class Variadic(Sequence[Edge]):
-    """The edges of an op with any number of inputs: one rule that is told the input's position."""
-
-    def __init__(self, rule: Edge) -> None:
-        self.rule = rule
-
-    def __len__(self) -> int:
-        return sys.maxsize
-
-    def __getitem__(self, position: Any) -> Any:
-        return lambda g, y, *inputs, **options: self.rule(position, g, y, *inputs, **options)
-
-
 class Op:
     """One operation: its name, its forward on arrays, its kind and its rule.
 
@@ -74,8 +63,12 @@ class Op:
         "elementwise", "linear", "general" or "constant".
     partials : tuple
         What an elementwise op states, for readers other than the walk.
-    edges : sequence
+    edges : tuple
         Per argument ``edge(g, y, *inputs, **options)``, or None where the derivative is zero.
+    together : callable or None
+        For any number of inputs instead: ``together(g, y, *inputs, **options)``, all their contributions.
+    leading : callable or None
+        With `together`: how many of the inputs it is linear in, given the options; None for all.
     tangents : sequence or None
         Per argument ``tangent(t, y, *inputs, **options)``; None when forward mode derives it.
     analytic : callable
@@ -94,11 +87,15 @@ class Op:
         self.kind = "constant"
         self.differentiable = False
         self.partials: tuple[Partial, ...] = ()
-        self.edges: Sequence[Edge | None] = Variadic(zero)
+        self.edges: tuple[Edge | None, ...] = ()
+        self.together: Edge | None = None
+        self.leading: Callable[[dict[str, Any]], int] | None = None
         self.tangents: Sequence[Edge | None] | None = None
 
     def __call__(self, *inputs: Any, _frame: FrameType | None = None, **options: Any) -> Any:
         """Run, and record if a Tensor takes part; `_frame` is where the user asked, if not in the caller."""
+        if options:
+            inputs = self.operands_first(inputs, options)
         records, values, recorded = [], [], False
         for x in inputs:
             if isinstance(x, Tensor):
@@ -107,6 +104,8 @@ class Op:
                 records.append(record)
                 values.append(record.value)
             else:
+                if type(x) is list:
+                    x = np.asarray(x)
                 records.append(x)
                 values.append(x)
         try:
@@ -122,6 +121,19 @@ class Op:
         if type(y) is tuple:
             return tuple([select(result, output=i, _frame=frame) for i in range(len(y))])
         return result
+
+    def operands_first(self, inputs: tuple[Any, ...], options: dict[str, Any]) -> tuple[Any, ...]:
+        """The operands, with those given by keyword (``linear(x, W=W, b=b)``) taken out of the options."""
+        for name in self.parameters[len(inputs):len(self.edges)]:
+            if name not in options:
+                break
+            inputs = (*inputs, options.pop(name))
+        for name, option in list(options.items()):
+            if isinstance(option, Tensor):
+                if option.record.tracked:
+                    raise OperandError(f"{self.name} takes {name}= as a setting: a Tensor would lose its gradient")
+                options[name] = option.record.value
+        return inputs
 
     def derivative(self, *partials: Partial, vjp: dict[int, Edge] | None = None) -> Op:
         """State an elementwise op's partial derivatives, one ``d(y, *inputs)`` per argument.
@@ -158,17 +170,22 @@ class Op:
         self.tangents = tangents
         return self
 
-    def variadic(self, rule: Edge, kind: str = "linear") -> Op:
-        """State one rule ``(position, g, y, *inputs, **options)`` for any number of inputs."""
-        return self._state(kind, Variadic(rule))
+    def variadic(self, rule: Edge, leading: Callable[[dict[str, Any]], int] | None = None) -> Op:
+        """State a linear op of any number of inputs: ``(g, y, *inputs, **options)`` gives all contributions.
+
+        `leading` says of the options in how many of the inputs it is linear; the others are its settings.
+        """
+        self.together = rule
+        self.leading = leading
+        return self._state("linear", ())
 
     def _state(self, kind: str, edges: Sequence[Edge | None], tangents: Sequence[Edge | None] | None = None,
                partials: tuple[Partial, ...] = ()) -> Op:
         self.kind = kind
-        self.edges = edges if isinstance(edges, Variadic) else tuple(edges)
+        self.edges = tuple(edges)
         self.tangents = tangents
         self.partials = partials
-        self.differentiable = isinstance(edges, Variadic) or any(edge is not None for edge in edges)
+        self.differentiable = self.together is not None or any(edge is not None for edge in edges)
         return self
 
     def __repr__(self) -> str:
@@ -181,15 +198,9 @@ def times(d: Partial, arity: int, options: bool) -> Edge | None:
         return None
     if isinstance(d, int):
         return (lambda g, y, *inputs, **options: g) if d == 1 else (lambda g, y, *inputs, **options: -g)
-    if arity == 1 and not options:                # spelled out, since packing costs as much as the product
-        return lambda g, y, x: g * d(y, x)
-    if arity == 2 and not options:
-        return lambda g, y, a, b: g * d(y, a, b)
+    if not options and arity < 3:                 # spelled out, since packing costs as much as the product
+        return (lambda g, y, x: g * d(y, x)) if arity == 1 else (lambda g, y, a, b: g * d(y, a, b))
     return lambda g, y, *inputs, **options: g * d(y, *inputs, **options)
-
-
-def zero(*args: Any, **options: Any) -> None:
-    """The edge of an op without a derivative."""
 
 
 def parameters_of(forward: Callable[..., Any]) -> tuple[str, ...]:

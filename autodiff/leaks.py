@@ -55,7 +55,8 @@ def refuse_leaks(tape: list[Record], changed: set[Record]) -> None:
     for r in tape:
         if r in changed or any(x in changed for x in r.inputs if isinstance(x, Record)):
             changed.add(r)
-            if isinstance(r.value, np.ndarray):
+            if isinstance(r.value, np.ndarray) and not any(
+                    shares(r, x.value) for x in r.inputs if isinstance(x, Record) and x not in changed):
                 roots[id(root(r.value))] = r
             for leak in r.leaks:
                 if (leak.serial > first or leak.constant) and leak.serial < last:
@@ -73,6 +74,11 @@ def refuse_leaks(tape: list[Record], changed: set[Record]) -> None:
                     f"the values of {source.name or 'a tensor'} were taken off the tape (.numpy(), .data or .detach()) "
                     f"and used again at {r.where}.\n  A replay would change the one and not the other; use the tensor "
                     "itself, or pass strict=False if a constant was meant.")
+
+
+def shares(r: Record, a: Any) -> bool:
+    """Whether a record's value is a view of an array."""
+    return isinstance(a, np.ndarray) and root(r.value) is root(a)
 
 
 def root(a: np.ndarray[Any, Any]) -> Any:

@@ -100,9 +100,10 @@ def in_place(op: Op) -> Callable[[Tensor, Any], Any]:
         frame, leaf = _getframe(1), self.record
         if isinstance(leaf, Leaf) and leaf.requires_grad:
             refuse_leaf_write(self, f"{op.name} in place")
-            leaf.write(np.asarray(op.forward(leaf.value, other.data if isinstance(other, Tensor) else operand(other))))
+            leaf.write(op.forward(leaf.value, other.record.value if isinstance(other, Tensor) else operand(other)))
         else:
-            self.record = op(self, other, _frame=frame).record
+            result = raise_to(self, other, frame) if op is a.power else op(self, other, _frame=frame)
+            self.record = result.record
         return self
 
     return named(method, op)
@@ -148,8 +149,9 @@ def setitem_method(self: Tensor, index: Any, value: Any) -> None:
         raise GradientError(
             f"cannot assign {value.name or 'a recorded tensor'} to elements of {self.name or 'a constant'}: the "
             "gradient would be lost. Use np.where, np.concatenate or np.stack, which record.")
-    leaf.value[index] = value.data if isinstance(value, Tensor) else value
-    leaf.version += 1
+    held = np.array(leaf.value) if isinstance(leaf.value, np.generic) else leaf.value
+    held[index] = plain(value)
+    leaf.write(held)
 
 
 def named(method: F, op: Op) -> F:
@@ -207,7 +209,9 @@ FUNCTIONS: dict[Callable[..., Any], tuple[Op, str]] = {
     np.sum: (reductions.sum_, "axis dtype out keepdims initial where"),
     np.mean: (reductions.mean_, "axis dtype out keepdims where"),
     np.max: (reductions.max_, "axis out keepdims initial where"),
+    np.amax: (reductions.max_, "axis out keepdims initial where"),
     np.min: (reductions.min_, "axis out keepdims initial where"),
+    np.amin: (reductions.min_, "axis out keepdims initial where"),
     np.reshape: (shapes.reshape, "shape order copy"),
     np.transpose: (shapes.transpose, "axes"),
     np.expand_dims: (shapes.expand_dims, "axis"),
@@ -218,7 +222,7 @@ FUNCTIONS: dict[Callable[..., Any], tuple[Op, str]] = {
     np.stack: (shapes.stack, "axis out dtype casting"),
     np.where: (a.where, ""),
     np.real: (e.real, ""),
-    np.copy: (e.alias, "order subok"),
+    np.copy: (e.copy, "order subok"),
 }
 SEQUENCES = (np.concatenate, np.stack)                 # their first argument is a sequence of operands
 NUMPY_DEFAULTS = {"order": ("C", "K"), "casting": ("same_kind",), "subok": (False,)}
@@ -239,6 +243,12 @@ def array_function(self: Tensor, function: Callable[..., Any], types: Iterable[t
         return clip(*args, **keywords, frame=frame)
     if function not in FUNCTIONS:
         raise no_rule(f"np.{function.__name__}", frame)
+    if function is np.where and len(args) < 3:
+        raise NoRuleError("np.where with a condition alone gives positions, as np.nonzero does: no values to follow. "
+                          "Use np.nonzero(t.numpy()), or give both values: np.where(condition, a, b).")
+    if not args and (first := next(iter(keywords), None)) in ("a", "array", "ary", "arrays"):
+        args = (keywords[first],)
+        keywords = {name: value for name, value in keywords.items() if name != first}
     op, names = FUNCTIONS[function]
     n = 1 if function in SEQUENCES else len(args) if not names else 1
     operands = tuple(args[0]) if function in SEQUENCES else args[:n]
@@ -359,7 +369,9 @@ OPERATORS: dict[str, Any] = {
     "__mul__": binary(a.multiply), "__rmul__": reflected(a.multiply), "__imul__": in_place(a.multiply),
     "__truediv__": binary(a.divide), "__rtruediv__": reflected(a.divide), "__itruediv__": in_place(a.divide),
     "__matmul__": binary(products.matmul), "__rmatmul__": reflected(products.matmul),
-    "__pow__": power_method, "__rpow__": reflected(a.power),
+    "__imatmul__": in_place(products.matmul),
+    "__pow__": power_method, "__rpow__": reflected(a.power), "__ipow__": in_place(a.power),
+    "__iand__": in_place(a.bitwise_and), "__ior__": in_place(a.bitwise_or), "__ixor__": in_place(a.bitwise_xor),
     "__neg__": unary(a.negative), "__pos__": same, "__abs__": unary(a.absolute), "__invert__": unary(a.invert),
     "__lt__": binary(a.less), "__le__": binary(a.less_equal), "__gt__": binary(a.greater),
     "__ge__": binary(a.greater_equal), "__eq__": binary(a.equal), "__ne__": binary(a.not_equal),

@@ -91,7 +91,9 @@ class Record:
         caller = str(locate(self.scope.code, self.scope.lasti))
         path, kind = self.scope.path, self.scope.kind
         layer = f"{path} ({kind})" if kind and kind != path else path
-        return f"{caller} in {layer}" if is_ours(self.code) or line == caller else f"{line} in {layer}, called at {caller}"
+        if is_ours(self.code) or line == caller:
+            return f"{caller} in {layer}"
+        return f"{line} in {layer}, called at {caller}"
 
     @property
     def written(self) -> tuple[str, ...]:
@@ -125,8 +127,10 @@ class Leaf(Record):
 
     def write(self, value: Array) -> None:
         """Replace the value, in place where it is an array that can be written."""
-        if isinstance(self.value, np.generic) or np.shape(value) != np.shape(self.value):
-            self.value = np.asarray(value, dtype=self.value.dtype)[()]
+        if isinstance(self.value, np.generic):
+            held = np.array(self.value)
+            held[...] = value
+            self.value = held[()]
         else:
             self.value[...] = value
         self.version += 1

@@ -109,7 +109,24 @@ def assigned_name(code: CodeType, lasti: int, output: int = 0) -> str | None:
         instruction = next(following, None)
         return str(instruction.argval) if instruction and instruction.opname == "STORE_ATTR" else None
     names = stored(instruction) if instruction is not None else []
-    return names[0] if names else None
+    return names[0] if names else name_in_tuple(locate(code, lasti))
+
+
+def name_in_tuple(site: Site) -> str | None:
+    """The name by which ``a, b = f(), g()`` calls the expression at this place, read from the source."""
+    line = linecache.getline(site.file, site.line)
+    indent = len(line) - len(line.lstrip())
+    try:
+        statement = ast.parse(line.strip()).body[:1]
+    except (SyntaxError, ValueError):
+        return None
+    match statement:
+        case [ast.Assign(targets=[ast.Tuple(elts=targets)], value=ast.Tuple(elts=values))]:
+            for target, value in zip(targets, values):
+                if isinstance(target, ast.Name) and (value.col_offset, value.end_col_offset) == (
+                        site.column - indent, site.end_column - indent):
+                    return target.id
+    return None
 
 
 def stored(instruction: dis.Instruction) -> list[str]:
@@ -141,12 +158,8 @@ def operand_texts(code: CodeType, lasti: int, n: int, op: str) -> tuple[str, ...
             parts: list[ast.expr] = [left, right]
         case ast.Compare(left=left, ops=[comparison], comparators=[right]) if COMPARISONS.get(type(comparison)) == op:
             parts = [left, right]
-        case ast.Call(func=ast.Attribute(value=owner), args=arguments) if len(arguments) == n - 1:
-            parts = [owner, *arguments]
-        case ast.Call(args=[ast.List(elts=parts) | ast.Tuple(elts=parts), *_]):          # np.stack([a, b])
-            pass
-        case ast.Call(args=parts):
-            pass
+        case ast.Call(func=function, args=arguments):
+            parts = call_operands(function, arguments, n)
         case ast.UnaryOp(operand=part) | ast.Subscript(value=part) | ast.Attribute(value=part):
             parts = [part]
         case _:
@@ -155,3 +168,21 @@ def operand_texts(code: CodeType, lasti: int, n: int, op: str) -> tuple[str, ...
         parts = []
     texts = tuple(ast.unparse(part) for part in parts[:n])
     return texts + ("",) * (n - len(texts))
+
+
+def call_operands(function: ast.expr, arguments: list[ast.expr], n: int) -> list[ast.expr]:
+    """Which parts of a call are its n operands: the arguments, or x and the arguments of ``x.f(...)``."""
+    if n > 1 and len(arguments) == 1 and isinstance(arguments[0], ast.List | ast.Tuple) and len(arguments[0].elts) == n:
+        return arguments[0].elts                                       # np.stack([a, b])
+    owner = [function.value] if isinstance(function, ast.Attribute) else []
+    setting = not arguments or is_constant(arguments[0])               # x.sum(), x.sum(0)
+    if owner and (len(arguments) == n - 1 or (n == 1 and setting)):
+        return owner + arguments
+    return arguments
+
+
+def is_constant(node: ast.expr) -> bool:
+    """Whether an argument is written out: a number, or a tuple of numbers."""
+    if isinstance(node, ast.Tuple | ast.List):
+        return all(is_constant(element) for element in node.elts)
+    return isinstance(node.operand if isinstance(node, ast.UnaryOp) else node, ast.Constant)

@@ -20,13 +20,13 @@ from autodiff.kinds import At
 from autodiff.leaks import refuse_leaks
 from autodiff.naming import find, listing
 from autodiff.ops.elementary import cast
-from autodiff.ops.indexing import scatter
+from autodiff.ops.indexing import put_together
 from autodiff.ops.shapes import sum_to, summed_to
 from autodiff.record import Leaf, Record
 from autodiff.seals import check
 from autodiff.sites import locate
 from autodiff.state import recording
-from autodiff.tensor import Tensor
+from autodiff.tensor import Tensor, plain_value
 
 
 def behind(outputs: Iterable[Record], since: int = 0, differentiable: bool = False) -> list[Record]:
@@ -97,14 +97,19 @@ def walk_back(seeds: Mapping[Record, Any], wanted: Sequence[Record] | None = Non
             if r.seals is not None:
                 check(r)
             y, operands = reading(r, record)
-            options = r.options
-            for x, edge in zip(r.inputs, op.edges):
-                if edge is None or not isinstance(x, Record) or not (x.requires_grad if path is None else x in path):
-                    continue
-                try:
-                    c = edge(g, y, *operands, **options) if options else edge(g, y, *operands)
-                    if c is None:
+            options, together = r.options, op.together
+            x = None
+            try:
+                edges = op.edges if together is None else together(g, y, *operands, **options)
+                for x, edge in zip(r.inputs, edges):
+                    if edge is None or not isinstance(x, Record):
                         continue
+                    if not (x.requires_grad if path is None else x in path):
+                        continue
+                    if together is not None:
+                        c = edge
+                    else:
+                        c = edge(g, y, *operands, **options) if options else edge(g, y, *operands)
                     if type(c) is At:
                         pieces.setdefault(x, []).append(c)
                         continue
@@ -123,10 +128,11 @@ def walk_back(seeds: Mapping[Record, Any], wanted: Sequence[Record] | None = Non
                         total[x] = c = total[x] + c
                         if isinstance(c, ndarray) and not record:
                             owned.add(x)
-                except Exception as error:
-                    error.add_note(f"in the gradient of {op.name} with respect to {x.name or 'an input'}, recorded at "
-                                   f"{r.where}\n    {locate(r.code, r.lasti).text}")
-                    raise
+            except Exception as error:
+                called = f" with respect to {x.name}" if isinstance(x, Record) and x.name else ""
+                error.add_note(f"in the gradient of {op.name}{called}, recorded at {r.where}\n"
+                               f"    {locate(r.code, r.lasti).text}")
+                raise
         for x, parts in pieces.items():                # leaves, which the tape of operations does not hold
             total[x] = put_together(parts, x.value, total.get(x))
     finally:
@@ -155,27 +161,6 @@ def un_broadcast(c: Any, shape: tuple[int, ...]) -> Any:
         return sum_to(c, shape=shape) if isinstance(c, Tensor) else summed_to(c, shape)
     except (ValueError, IndexError):
         raise GradientError(f"the rule gave a contribution of shape {c.shape} to an input of shape {shape}") from None
-
-
-def put_together(parts: list[At], like: Any, arrived: Any = None) -> Any:
-    """Contributions to single elements as one array, with what has arrived for the whole.
-
-    For an op with several outputs: as one cotangent per output.
-    """
-    if isinstance(like, tuple):
-        return tuple(sum_of([part.value for part in parts if part.index == i], y) for i, y in enumerate(like))
-    indices: list[tuple[Any, int]] = []
-    arrays: list[Any] = []
-    for part in parts:
-        indices.append((part.index, len(arrays)))
-        arrays += part.parts
-    whole = scatter(*(part.value for part in parts), *arrays, indices=tuple(indices), shape=np.shape(like))
-    return whole if arrived is None else arrived + whole
-
-
-def sum_of(terms: list[Any], like: Any) -> Any:
-    """Their sum; zeros if there are none."""
-    return sum(terms[1:], start=terms[0]) if terms else np.zeros_like(like)
 
 
 class Tape:
@@ -265,8 +250,7 @@ class Tape:
             If a changed value left the tape (``float(t)``, ``if t > 0``, ``t.numpy()`` used again)
             and what came after may depend on it.
         """
-        changed = {self.find(key): np.asarray(getattr(value, "data", value) if isinstance(value, Tensor) else value)[()]
-                   for key, value in (values or {}).items()}
+        changed = {self.find(key): plain_value(value) for key, value in (values or {}).items()}
         for r, value in changed.items():
             if np.shape(value) != np.shape(r.value):
                 raise ReplayError(f"{r.name or 'a tensor'} has shape {np.shape(r.value)} on this tape, "
@@ -276,7 +260,7 @@ class Tape:
         held: dict[Record, Any] = {}
         for r in self.all:
             if r in changed:
-                held[r] = converted(changed[r], dtype)
+                held[r] = converted(changed[r], dtype, like=r.value)
             elif r.op is None:
                 held[r] = converted(r.value, dtype)
             else:
@@ -287,8 +271,13 @@ class Tape:
         return outputs[0] if len(outputs) == 1 else outputs
 
 
-def converted(value: Any, dtype: Any) -> Any:
-    """An operand in the dtype of a replay; what is no floating-point array stays as it is."""
+def converted(value: Any, dtype: Any, like: Any = None) -> Any:
+    """An operand in the dtype of a replay; what is no floating-point array stays as it is.
+
+    Whole numbers given in place of a floating-point value `like` are meant as such.
+    """
+    if like is not None and value.dtype.kind in "biu" and like.dtype.kind in "fc":
+        value = value.astype(like.dtype)
     if dtype is None or not hasattr(value, "dtype") or value.dtype.kind not in "fc":
         return value
     return value.astype(dtype)

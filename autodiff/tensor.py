@@ -163,17 +163,21 @@ class Tensor(Operators):
 
     # ---- values that leave the tape as Python numbers
 
-    def _number(self, how: str) -> Array:
-        """The single value, after telling the tape that it is leaving."""
+    def _leave(self, how: str) -> None:
+        """Tell the tape that values are leaving it as Python numbers."""
         if transform_now.get() is not None and self.record.tracked:
             raise TracedValueError(
                 f"{how} of {self._called} inside {transform_now.get()}: the value would leave the tape and its "
                 f"gradient be lost, silently.\n  at {locate(*_here())}\n  To choose by value use "
                 "np.where(condition, a, b); to keep a constant on purpose use .detach(); for printing, an f-string or "
                 "print() is fine.")
+        leave(self.record, how, *_here())
+
+    def _number(self, how: str) -> Array:
+        """The single value, after telling the tape that it is leaving."""
         if self.size != 1:
             raise ShapeError(f"{how} needs a tensor of one element; {self._called} has shape {self.shape}")
-        leave(self.record, how, *_here())
+        self._leave(how)
         return self.record.value if isinstance(self.record.value, np.generic) else self.record.value.reshape(())[()]
 
     def item(self) -> Any:
@@ -182,7 +186,7 @@ class Tensor(Operators):
 
     def tolist(self) -> Any:
         """The values as nested lists of Python numbers."""
-        leave(self.record, "tolist()", *_here())
+        self._leave("tolist()")
         return self.record.value.tolist()
 
     def __float__(self) -> float:
@@ -221,11 +225,13 @@ class Tensor(Operators):
         return (self[i] for i in range(len(self)))
 
     def __contains__(self, value: Any) -> bool:
-        leave(self.record, "in", *_here())
+        self._leave("in")
         return value in self.record.value
 
     def __repr__(self) -> str:
-        values = np.array2string(np.asarray(self.record.value), separator=", ", threshold=200, prefix="Tensor(")
+        value = self.record.value
+        values = str(value) if not isinstance(value, ndarray | np.generic) else \
+            np.array2string(np.asarray(value), separator=", ", threshold=200, prefix="Tensor(")
         dtype = "" if self.dtype in (np.float64, np.int64, np.bool_) else f", dtype={self.dtype}"
         name = f", name={self.name!r}" if self.name else ""
         origin = f", op={self.record.op.name}" if self.record.op else ""
@@ -294,6 +300,9 @@ def made(op: Op, inputs: tuple[Any, ...], options: dict[str, Any], value: Array,
     tensor.record = leaf = Leaf(value, False, frame)
     if isinstance(value, ndarray) and value.base is not None:          # a view of something that may be held elsewhere
         expose(leaf)
+        for x in inputs:
+            if isinstance(x, Leaf):
+                expose(x)
     return tensor
 
 
@@ -316,6 +325,16 @@ def shared(leaf: Leaf) -> Tensor:
     """A handle on a leaf whose array somebody else holds too."""
     expose(leaf)
     return Tensor.of(leaf)
+
+
+def plain_value(x: Any, dtype: Any = None) -> Array:
+    """Anything array-like as an array (or NumPy scalar) without a tape; device arrays stay where they are."""
+    if isinstance(x, Tensor):
+        x = x.record.value
+    if not hasattr(x, "__array_ufunc__"):
+        x = np.asarray(x)
+    x = x if dtype is None or x.dtype == dtype else x.astype(dtype)
+    return x[()] if isinstance(x, ndarray) and x.ndim == 0 else x
 
 
 def leaf_value(data: Any, dtype: Any, requires_grad: bool, copy: bool) -> Array:
@@ -344,5 +363,5 @@ def leaf_value(data: Any, dtype: Any, requires_grad: bool, copy: bool) -> Array:
 
 def _here() -> tuple[CodeType, int]:
     """The user's place in the code."""
-    frame = outside(3)
+    frame = outside(2)
     return frame.f_code, frame.f_lasti

@@ -1,4 +1,4 @@
-"""Derivatives as functions of functions, and `backward` and `gradients` of a recorded result.
+"""Derivatives as functions of functions.
 
 A transform gives the chosen leaves of its arguments new records, calls the function, and walks what was recorded.
 No levels are needed to nest them: an inner variable that comes from an outer one is a record on
@@ -17,121 +17,15 @@ from autodiff.errors import GradientError, OperandError, ShapeError
 from autodiff.forward import walk_forward
 from autodiff.ops.elementary import alias
 from autodiff.record import Leaf, Record
+from autodiff.reverse import ones, zeros
+from autodiff.sites import outside
 from autodiff.state import Setting, grad_mode, recording, transform_now
 from autodiff.tape import behind, walk_back
-from autodiff.tensor import Tensor
+from autodiff.tensor import Tensor, leaf_value, plain_value
 from autodiff.tree import leaves_of, mapped, rebuilt
 
 Argnums = int | Sequence[int]
 
-
-# ---- of a recorded result
-
-def backward(self: Tensor, gradient: Any = None) -> None:
-    """Add ∂self/∂leaf into the `.grad` of every leaf behind this tensor that requires grad.
-
-    Parameters
-    ----------
-    gradient : array_like, optional
-        ∂loss/∂self; needed unless this tensor is a scalar.
-
-    Raises
-    ------
-    GradientError
-        If nothing behind this tensor requires grad, or it is no scalar and `gradient` is missing.
-    MutationError
-        If a value the gradient needs was changed in place. No `.grad` is touched then.
-
-    Examples
-    --------
-    >>> x = ad.Tensor([1.0, 2.0], requires_grad=True)
-    >>> (x * x).sum().backward()
-    >>> x.grad
-    array([2., 4.])
-    """
-    for r, g in walk_back({self.record: seed_of(self, gradient)}).items():
-        if isinstance(r, Leaf):
-            r.grad = g if r.grad is None else r.grad + g
-
-
-def gradients(loss: Tensor, wrt: Sequence[Tensor], record: bool = False) -> list[Any]:
-    """∂loss/∂t for each tensor t that the loss depends on, leaves or intermediates.
-
-    Parameters
-    ----------
-    loss : Tensor
-        A scalar.
-    wrt : sequence of Tensor
-        Where the gradients are wanted.
-    record : bool
-        Return Tensors that are on a tape themselves, for derivatives of higher order.
-
-    Returns
-    -------
-    list of ndarray, or of Tensor with `record`
-        Each of its tensor's shape and dtype, owned and writable. No `.grad` is touched.
-
-    Raises
-    ------
-    GradientError
-        If a tensor is not behind the loss.
-
-    Examples
-    --------
-    >>> x = ad.Tensor(2.0, requires_grad=True)
-    >>> y = x ** 3
-    >>> [first] = ad.gradients(y, [x], record=True)
-    >>> [second] = ad.gradients(first, [x])
-    >>> float(first), float(second)
-    (12.0, 12.0)
-    """
-    if isinstance(wrt, Tensor):
-        raise OperandError("ad.gradients takes a list of tensors: ad.gradients(loss, [t])")
-    wanted = [t.record for t in wrt]
-    seeds = {loss.record: seed_of(loss, None)}
-    found = walk_back(seeds, wanted, record)
-    if any(r not in found for r in wanted):
-        tape = set(behind([loss.record]))
-        for t in wrt:
-            if t.record not in tape:
-                raise GradientError(f"{t.name or 'a tensor'} (from {t.record.where}) is not on the tape of "
-                                    f"{loss.name or 'this loss'}: it was not computed from it")
-    return [found.get(r, zeros(r, record)) for r in wanted]
-
-
-def zeros(r: Record, record: bool) -> Any:
-    """The gradient where none arrives."""
-    return Tensor(np.zeros_like(r.value)) if record else np.zeros_like(r.value)
-
-
-def ones(value: Any) -> Any:
-    """The seed 1 of a scalar, of the value's own dtype and kind of array."""
-    return type(value)(1) if isinstance(value, np.generic) else np.ones_like(value)[()]
-
-
-def seed_of(output: Tensor, gradient: Any) -> Any:
-    """∂loss/∂output to start from: 1 for a scalar."""
-    value = output.record.value
-    if output.requires_grad and gradient is None and value.size == 1:
-        return ones(value)
-    called = output.name or "this tensor"
-    if not output.requires_grad:
-        raise GradientError(f"{called} does not depend on anything that requires grad "
-                            f"(from {output.record.where}); make its parameters with ad.Tensor(..., requires_grad=True)"
-                            + ("" if recording.get() else ", and leave ad.no_grad()"))
-    if gradient is None:
-        raise GradientError(f"{called} has shape {output.shape}; the gradient of a non-scalar needs "
-                            f"∂loss/∂{output.name or 'it'} as an argument. Did you mean its .mean() or .sum()?")
-    gradient = gradient.data if isinstance(gradient, Tensor) else np.asarray(gradient, dtype=output.dtype)
-    if np.shape(gradient) != output.shape:
-        raise ShapeError(f"{called} has shape {output.shape}, the gradient given {np.shape(gradient)}")
-    return gradient[()]
-
-
-setattr(Tensor, "backward", backward)       # noqa: B010  # declared in operators.py
-
-
-# ---- of a function
 
 def variable(x: Any) -> Tensor:
     """A leaf of an argument as the variable of a transform: a new record, also for a tracked Tensor."""
@@ -139,7 +33,14 @@ def variable(x: Any) -> Tensor:
         with grad_mode(True):
             fresh: Tensor = alias(x)
         return fresh
-    return Tensor(x, requires_grad=True)
+    frame = outside(2)
+    return Tensor.of(Variable(leaf_value(x, None, True, copy=True), True, frame))
+
+
+class Variable(Leaf):
+    """The leaf of a transform's variable. When the transform has ended it is a constant like any other."""
+
+    __slots__ = ()
 
 
 class Call:
@@ -176,7 +77,7 @@ class Call:
         since = min((r.serial for r in self.inputs), default=0)
         mine = set(self.inputs)
         tape = behind([t.record for t in outputs if isinstance(t, Tensor)], since, differentiable=True)
-        return any(x.requires_grad and x not in mine and (x.serial < since or x.op is None)
+        return any(x.requires_grad and x not in mine and (x.serial < since or type(x) is Leaf)
                    for r in tape for x in (r, *r.inputs) if isinstance(x, Record))
 
     def scalar(self, name: str) -> Tensor | None:
@@ -306,7 +207,7 @@ def vjp(f: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[[Any], Any]
             if np.shape(y) != np.shape(g):
                 raise ShapeError(f"the value has shape {np.shape(y)}, its cotangent {np.shape(g)}")
         record = tracked or any(isinstance(g, Tensor) and g.record.tracked for g in gs)
-        gs = [g if isinstance(g, Tensor) and record else np.asarray(released(g, False), dtype=y.dtype)[()]
+        gs = [g if isinstance(g, Tensor) and record else plain_value(g, y.dtype) if isinstance(y, Tensor) else g
               for g, y in zip(gs, outputs, strict=True)]
         return rebuilt(call.structure, call.pull(outputs, gs, record))
 
@@ -344,7 +245,7 @@ def jvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) 
             raise ShapeError(f"a primal has shape {v.shape}, its tangent {np.shape(t)}")
     outputs = leaves_of(call.value)
     record = call.outside(outputs) or any(isinstance(t, Tensor) and t.record.tracked for t in ts)
-    seeds = {v.record: t if isinstance(t, Tensor) and record else np.asarray(released(t, False), dtype=v.dtype)[()]
+    seeds = {v.record: t if isinstance(t, Tensor) and record else plain_value(t, v.dtype)
              for v, t in zip(call.variables, ts, strict=True)}
     since = min((r.serial for r in call.inputs), default=0)
     found = walk_forward(behind([y.record for y in outputs if isinstance(y, Tensor)], since), seeds, record)
@@ -389,9 +290,9 @@ def blocks(call: Call, y: Any, record: bool) -> list[Any]:
         return [np.zeros(shape + v.shape, v.dtype) for v in call.variables]
     rows = []
     for i in range(y.size):
-        seed = np.zeros(y.size, y.dtype)
+        seed = np.zeros_like(y.record.value, shape=y.size)
         seed[i] = 1
-        rows.append(call.pull([y], [seed.reshape(shape)[()]], record))
+        rows.append(call.pull([y], [np.reshape(seed, shape)[()]], record))
     if not rows:
         return [np.zeros(shape + v.shape, v.dtype) for v in call.variables]
     columns: list[list[Any]] = [list(column) for column in zip(*rows, strict=True)]

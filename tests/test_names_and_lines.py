@@ -94,7 +94,8 @@ def test_operands_are_named_by_the_source():
     y = np.maximum(z, 0.0)
     assert y.record.written == ("z", "0.0")
     assert (z > 0.5).record.written == ("z", "0.5")
-    assert ([0.0] * 4 > z).record.written == ("", "")          # Python runs z < [...]
+    reversed_order = [0.0] * 4 > z  # noqa: SIM300
+    assert reversed_order.record.written == ("", "")          # Python runs z < [...]
     assert np.stack([z, y]).record.written == ("z", "y")
     assert z.dot(W).record.written == ("z", "W")
 

@@ -309,7 +309,7 @@ class Builder:
         constants = tuple(None if isinstance(x, Record) or is_array(x) else constant(x) for x in r.inputs)
         for i, x in enumerate(r.inputs):
             if isinstance(x, Record):
-                edge = r.op.edges[i] if i < len(r.op.edges) else None
+                edge = r.op.edges[i] if i < len(r.op.edges) else r.op.together
                 source = self.ids.get(x) or self.hidden(x)
                 self.edge(source, op, x.requires_grad and r.requires_grad and edge is not None)
             elif is_array(x):

@@ -7,6 +7,7 @@ on the closed interval, edges included.
 
 from __future__ import annotations
 
+import math
 import operator
 from typing import Any
 
@@ -29,6 +30,16 @@ def product_power(x: Any, n: int) -> Any:
     return np.ones_like(x) if result is None else result * 1 if result is x else result
 
 
+def one_less(a: Any, b: Any) -> Any:
+    """b - 1, but 1 where a = b = 0: there b aᵇ⁻¹ is 0, not 0 · ∞."""
+    return b - 1 if isinstance(b, int | float) and b else where((a == 0) & (b == 0), 1, b - 1)
+
+
+def log_of(a: Any) -> Any:
+    """log a, but 0 where a = 0: there aᵇ log a is 0, not 0 · ∞."""
+    return math.log(a) if isinstance(a, int | float) and a > 0 else np.log(where(a == 0, 1, a))
+
+
 def real(x: Any) -> Any:
     """What an order comparison of complex numbers goes by."""
     return np.real(x)
@@ -48,8 +59,8 @@ divide   = elementwise("divide",   operator.truediv,  lambda y, a, b: 1 / b,    
 negative = elementwise("negative", operator.neg,      -1)
 square   = elementwise("square",   np.square,         lambda y, x: 2 * x)
 power    = elementwise("power",    operator.pow,
-                       lambda y, a, b: b * a ** np.where(b == 0, 1, b - 1),         # 0 at b = 0, where 0 * 0⁻¹ is NaN
-                       lambda y, a, b: y * np.log(np.where(a == 0, 1, a)))          # 0 at a = 0
+                       lambda y, a, b: b * a ** one_less(a, b),
+                       lambda y, a, b: y * log_of(a))
 integer_power: Op = elementwise("integer_power", product_power, lambda y, x, n: n * integer_power(x, n=n - 1) if n else np.zeros_like(x))
 
 maximum  = elementwise("maximum",  np.maximum,        lambda y, a, b: share(a > b, a, b),  lambda y, a, b: share(b > a, a, b))
@@ -70,8 +81,8 @@ def clipped(x: Any, low: Any, high: Any) -> Any:
 
 clip = elementwise("clip", clipped,
                    lambda y, x, low, high: inside(x, low, high),
-                   lambda y, x, low, high: x < low,
-                   lambda y, x, low, high: (x > high) & (x >= low if low is not None else True))
+                   lambda y, x, low, high: x < low if high is None else (x < low) & (low <= high),
+                   lambda y, x, low, high: x > high if low is None else (x > high) | (low > high))      # high wins
 
 
 def inside(x: Any, low: Any, high: Any) -> Any:
@@ -87,7 +98,7 @@ def chosen(condition: Any, a: Any, b: Any) -> Any:
     return y[()]
 
 
-where = linear_op("where", chosen, None,
+where: Op = linear_op("where", chosen, None,
                   lambda g, y, condition, a, b: np.where(condition, g, 0),
                   lambda g, y, condition, a, b: np.where(condition, 0, g))
 
@@ -98,10 +109,10 @@ less          = constant("less",          operator.lt, by_real_part(operator.lt)
 less_equal    = constant("less_equal",    operator.le, by_real_part(operator.le))
 equal         = constant("equal",         operator.eq, by_real_part(operator.eq))
 not_equal     = constant("not_equal",     operator.ne, by_real_part(operator.ne))
-logical_and   = constant("logical_and",   np.logical_and)
-logical_or    = constant("logical_or",    np.logical_or)
-logical_xor   = constant("logical_xor",   np.logical_xor)
-logical_not   = constant("logical_not",   np.logical_not)
+logical_and   = constant("logical_and",   np.logical_and, by_real_part(np.logical_and))
+logical_or    = constant("logical_or",    np.logical_or, by_real_part(np.logical_or))
+logical_xor   = constant("logical_xor",   np.logical_xor, by_real_part(np.logical_xor))
+logical_not   = constant("logical_not",   np.logical_not, by_real_part(np.logical_not))
 bitwise_and   = constant("bitwise_and",   operator.and_)
 bitwise_or    = constant("bitwise_or",    operator.or_)
 bitwise_xor   = constant("bitwise_xor",   operator.xor)

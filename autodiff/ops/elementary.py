@@ -17,6 +17,7 @@ tanh  = elementwise("tanh",  np.tanh,   lambda y, x: (1 + y) * (1 - y))
 
 # --------------- name          forward                            transpose
 alias = linear_op("alias",      lambda x: x[...],                  lambda g, y, x: g)
+copy  = linear_op("copy",       lambda x: np.copy(x)[()],          lambda g, y, x: g)
 real  = linear_op("real",       np.real,                           lambda g, y, x: g,  analytic=lambda x: x[...])
 
 

@@ -72,24 +72,44 @@ def holes(index: Any) -> int:
     return sum(i is HOLE for i in index) if isinstance(index, tuple) else int(index is HOLE)
 
 
-def picked(position: int, g: Any, y: Any, *operands: Any, indices: tuple[tuple[Any, int], ...],
-           shape: tuple[int, ...]) -> Any:
-    """What of g stands where the values of one operand were placed."""
-    if position >= len(indices):
-        return None
-    index, start = indices[position]
-    first = len(indices) + start
-    return g[filled(index, operands[first:first + holes(index)])]
+def picked(g: Any, y: Any, *operands: Any, indices: tuple[tuple[Any, int], ...], shape: tuple[int, ...]) -> list[Any]:
+    """What of g stands where each operand's values were placed."""
+    arrays = operands[len(indices):]
+    return [g[filled(index, arrays[start:start + holes(index)])] for index, start in indices]
 
 
 # ------------- name       forward                                             transpose
 item    = linear_op("getitem", lambda x, index: operator.getitem(x, index),    lambda g, y, x, index: At(g, index))
 items   = Op(lambda x, *arrays, index: x[filled(index, arrays)], "getitem").variadic(
-    lambda position, g, y, x, *arrays, index: At(g, index, arrays) if position == 0 else None)
-scatter = Op(placed, "scatter").variadic(picked)
+    lambda g, y, x, *arrays, index: [At(g, index, arrays)], leading=lambda options: 1)
+scatter = Op(placed, "scatter").variadic(picked, leading=lambda options: len(options["indices"]))
 
 
 def getitem(x: Any, index: Any) -> Any:
     """``x[index]``: basic, integer, boolean and mixed."""
     template, arrays = separated(index)
     return items(x, *arrays, index=template) if arrays else item(x, index=index)
+
+
+def put_together(parts: list[At], like: Any, arrived: Any = None) -> Any:
+    """Contributions to single elements as one array, with what has arrived for the whole.
+
+    For an op with several outputs: as one cotangent per output.
+    """
+    if isinstance(like, tuple):
+        terms: list[list[Any]] = [[] for _ in like]
+        for part in parts:
+            terms[part.index].append(part.value)
+        return tuple(sum_of(values, y) for values, y in zip(terms, like))
+    indices: list[tuple[Any, int]] = []
+    arrays: list[Any] = []
+    for part in parts:
+        indices.append((part.index, len(arrays)))
+        arrays += part.parts
+    whole = scatter(*(part.value for part in parts), *arrays, indices=tuple(indices), shape=np.shape(like))
+    return whole if arrived is None else arrived + whole
+
+
+def sum_of(terms: list[Any], like: Any) -> Any:
+    """Their sum; zeros if there are none."""
+    return sum(terms[1:], start=terms[0]) if terms else np.zeros_like(like)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from autodiff.kinds import Op, constant, elementwise
-from autodiff.ops.stable import log_normalised_exp, log_of_sum, log_softmax, sigmoid, smooth_relu, softmax
+from autodiff.ops.stable import log_normalised_exp, log_softmax, sigmoid, softmax
 
 LOG_FLOOR = -100.0          # log 0 counts as this, as in PyTorch: a certain and wrong prediction has a finite loss
 SMALLEST = 1e-12            # the least p (1 - p) that a gradient is divided by
@@ -42,7 +42,7 @@ def surprise_of_logit(z: Any, t: Any) -> Any:
     >>> ad.binary_cross_entropy_with_logits(np.array([-800.0, 0.0]), np.array([1.0, 1.0])).round(4)
     array([8.000e+02, 6.931e-01])
     """
-    return smooth_relu(z) - t * z
+    return np.maximum(z, 0) - t * z + np.log1p(np.exp(np.minimum(z, -z)))       # in this order: nothing cancels
 
 
 def square_of_difference(a: Any, b: Any) -> Any:
@@ -90,8 +90,9 @@ def picked_cross_entropy(z: Any, labels: Any) -> Any:
     """
     if np.ndim(z) != np.ndim(labels) + 1 or np.shape(z)[:-1] != np.shape(labels):
         raise ValueError(f"class numbers of shape {np.shape(labels)} do not fit logits of shape {np.shape(z)}")
-    chosen = np.take_along_axis(z, np.expand_dims(labels, -1), -1)
-    return log_of_sum(z, -1) - chosen[..., 0]
+    if np.any(np.less(labels, 0)):
+        raise ValueError("class numbers count from 0; a negative one would count from the end")
+    return -np.take_along_axis(log_normalised_exp(z), np.expand_dims(labels, -1), -1)[..., 0]
 
 
 cross_entropy_of_labels = Op(picked_cross_entropy, "cross_entropy").vjp(
@@ -105,7 +106,7 @@ def expected_cross_entropy(z: Any, t: Any) -> Any:
     >>> ad.cross_entropy_of_probabilities(np.zeros((1, 2)), np.array([[0.5, 0.5]])).round(4)
     array([0.6931])
     """
-    return -np.sum(t * log_normalised_exp(z), -1)
+    return -np.sum(t * np.where(t == 0, 0, log_normalised_exp(z)), -1)
 
 
 cross_entropy_of_probabilities = Op(expected_cross_entropy, "cross_entropy").vjp(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from typing import Any
 
@@ -12,7 +13,7 @@ from autodiff.kinds import Op
 
 def rows(a: Any) -> Any:
     """An array as a matrix whose rows are its vectors along the last axis."""
-    return a if a.ndim == 2 else np.reshape(a, (-1, a.shape[-1]))
+    return a if a.ndim == 2 else np.reshape(a, (math.prod(a.shape[:-1]), a.shape[-1]))
 
 
 def flipped(a: Any) -> Any:
@@ -52,6 +53,8 @@ def affine(x: Any, W: Any, b: Any = None) -> Any:
     array([[3., 4., 5., 6.],
            [3., 4., 5., 6.]])
     """
+    if b is not None and b.ndim > 1:
+        raise ValueError("the bias is a vector")
     z = x.dot(W.T) if x.ndim == 2 else x @ W.T
     return z if b is None else z + b
 

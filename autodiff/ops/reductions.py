@@ -14,7 +14,7 @@ add_reduce: Any = np.add.reduce
 
 def back_over(g: Any, x: Any, axis: Any, keepdims: bool) -> Any:
     """A reduction's g, repeated along the reduced axes."""
-    return broadcast_to(spread(g, axis, keepdims), shape=np.shape(x))
+    return broadcast_to(spread(g, axis, keepdims) if x.ndim else g, shape=np.shape(x))
 
 
 def share(x: Any, y: Any) -> Any:
@@ -32,7 +32,7 @@ def average(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
 
 def among(x: Any, y: Any, axis: Any, keepdims: bool) -> Any:
     """1 at the maximum along the axes; ties share it evenly."""
-    hit = x == spread(y, axis, keepdims)
+    hit = (x == spread(y, axis, keepdims)) | (x != x)         # a NaN is the maximum
     return hit / np.sum(hit, axis=axis, keepdims=True)
 
 

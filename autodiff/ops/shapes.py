@@ -35,7 +35,7 @@ def summed_to(x: Any, shape: tuple[int, ...]) -> Any:
 
 def repeated(x: Any, shape: tuple[int, ...]) -> Any:
     """NumPy's broadcast_to; a scalar, such as the g of every total, takes a shortcut of a tenth of its time."""
-    if isinstance(x, np.generic):
+    if isinstance(x, np.generic) and isinstance(shape, tuple):
         return np.ndarray(shape, x.dtype, np.asarray(x), 0, (0,) * len(shape))
     return np.broadcast_to(x, shape)
 
@@ -60,15 +60,21 @@ def pieces(x: Any, indices_or_sections: Any, axis: int = 0) -> tuple[Any, ...]:
     return tuple(np.split(x, indices_or_sections, axis))
 
 
-def piece_of(g: Any, xs: tuple[Any, ...], position: int, axis: int | None) -> Any:
-    """The part of g that came from operand `position` of a concatenation along `axis`."""
-    if axis is None:                     # of the flattened operands
-        start = sum(np.size(x) for x in xs[:position])
-        return np.reshape(g[start:start + np.size(xs[position])], np.shape(xs[position]))
-    start = sum(np.shape(x)[axis] for x in xs[:position])
-    index = [slice(None)] * np.ndim(g)
-    index[axis] = slice(start, start + np.shape(xs[position])[axis])
-    return g[tuple(index)]
+def parted(g: Any, y: Any, *xs: Any, axis: int | None = 0) -> list[Any]:
+    """The parts of g that came from each operand of a concatenation along `axis` (None: flattened)."""
+    parts, stop = [], 0
+    before = (slice(None),) * (0 if axis is None else axis % np.ndim(g))
+    for x in xs:
+        start, stop = stop, stop + (np.size(x) if axis is None else np.shape(x)[axis])
+        part = g[(*before, slice(start, stop))]
+        parts.append(np.reshape(part, np.shape(x)) if axis is None else part)
+    return parts
+
+
+def layers(g: Any, y: Any, *xs: Any, axis: int = 0) -> list[Any]:
+    """The parts of g that came from each operand of a stack."""
+    before = (slice(None),) * (axis % np.ndim(g))
+    return [g[(*before, i)] for i in range(len(xs))]
 
 
 # ----------------------- name            forward                                              transpose
@@ -80,7 +86,5 @@ broadcast_to: Op = linear_op("broadcast_to", repeated,                          
 sum_to: Op   = linear_op("sum_to",       summed_to,                                           lambda g, y, x, shape: broadcast_to(g, shape=np.shape(x)))
 split        = linear_op("split",        pieces,                                              lambda g, y, x, indices_or_sections, axis=0: np.concatenate(g, axis))
 
-concatenate = Op(lambda *xs, axis=0: np.concatenate(xs, axis), "concatenate").variadic(
-    lambda position, g, y, *xs, axis=0: piece_of(g, xs, position, axis))
-stack = Op(lambda *xs, axis=0: np.stack(xs, axis), "stack").variadic(
-    lambda position, g, y, *xs, axis=0: g[(slice(None),) * (axis % np.ndim(g)) + (position,)])
+concatenate = Op(lambda *xs, axis=0: np.concatenate(xs, axis), "concatenate").variadic(parted)
+stack = Op(lambda *xs, axis=0: np.stack(xs, axis), "stack").variadic(layers)

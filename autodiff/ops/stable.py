@@ -96,7 +96,10 @@ def log_normalised_exp(x: Any, axis: Any = -1) -> Any:
     >>> ad.log_softmax(np.array([0.0, 1000.0]))
     array([-1000.,     0.])
     """
-    return x - log_of_sum(x, axis, keepdims=True)
+    top = np.max(x, axis=axis, keepdims=True)
+    shifted = x - np.where(np.isfinite(top), top, 0)               # first, so that a common shift costs no digits
+    with np.errstate(divide="ignore"):
+        return shifted - np.log(np.sum(np.exp(shifted), axis=axis, keepdims=True))
 
 
 # --------------------- name        forward                       dy/dx
@@ -110,9 +113,4 @@ softmax = Op(normalised_exp, "softmax").vjp(
 log_softmax = Op(log_normalised_exp, "log_softmax").vjp(
     lambda g, y, x, axis=-1: g - np.exp(y) * np.sum(g, axis=axis, keepdims=True))
 logsumexp = Op(log_of_sum, "logsumexp").vjp(
-    lambda g, y, x, axis=None, keepdims=False: weights(y, x, axis, keepdims) * spread(g, axis, keepdims))
-
-
-def weights(y: Any, x: Any, axis: Any, keepdims: bool) -> Any:
-    """softmax of x, from the log-sum-exp y that is known already."""
-    return np.exp(x - spread(y, axis, keepdims))
+    lambda g, y, x, axis=None, keepdims=False: softmax(x, axis=axis) * spread(g, axis, keepdims))

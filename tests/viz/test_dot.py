@@ -12,10 +12,7 @@ from hypothesis import strategies as st
 
 import autodiff as ad
 import viz
-from viz import engines
 from viz.themes import THEMES
-
-needs_engine = pytest.mark.skipif(engines.find() is None, reason="no dot engine")
 
 PROGRAM = """
 import numpy as np, autodiff as ad, viz
@@ -78,7 +75,6 @@ HOSTILE = st.text(max_size=12) | st.sampled_from([
     "\ud800", "\ufffe", "/*", "//", "#", "%n", "row0", "node", " ", ""])
 
 
-@needs_engine
 @settings(max_examples=60)
 @given(HOSTILE, HOSTILE, HOSTILE)
 def test_hostile_names_neither_break_nor_inject(tensor, scope, kind):
@@ -95,7 +91,6 @@ def test_hostile_names_neither_break_nor_inject(tensor, scope, kind):
         assert tensor in words
 
 
-@needs_engine
 def test_names_are_shown_whole_with_backslashes():
     svg = viz.draw(small(r"a\N\G\\", r"s\N")).svg()
     assert r">a\N\G\\<" in svg and r">s\N<" in svg
@@ -106,7 +101,6 @@ def test_long_names_are_cut_in_the_middle():
     assert re.search(r"<b>beginx+…x+end</b>", dot)
 
 
-@needs_engine
 @pytest.mark.parametrize("rankdir", ["LR", "TB"])
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_themes_and_directions_render(theme, rankdir):

@@ -15,7 +15,6 @@ import autodiff as ad
 import viz
 from viz import engines
 
-needs_engine = pytest.mark.skipif(engines.find() is None, reason="no dot engine")
 NAME = "é"           # beyond ASCII, so that graphviz-pure warns
 
 
@@ -42,7 +41,6 @@ def script(path, text):
 
 # ---- files
 
-@needs_engine
 def test_every_suffix(drawing, tmp_path):
     assert drawing.save(tmp_path / "net.dot").read_text(encoding="utf-8") == drawing.dot
     svg = drawing.save(str(tmp_path / "net.SVG")).read_text(encoding="utf-8")
@@ -140,7 +138,6 @@ def test_only_the_known_warning_is_dropped(drawing, tmp_path, no_engine):
 
 # ---- notebooks and text
 
-@needs_engine
 def test_a_notebook_shows_the_picture(drawing):
     bundle = drawing._repr_mimebundle_(include=None, exclude=None)
     assert bundle["text/plain"] == repr(drawing)

@@ -1,0 +1,121 @@
+"""Kinks: points without a derivative, where one of several right values had to be chosen.
+
+Which one the operations choose is decided in `autodiff.ops`; here stands how to tell that a program is at one.
+At a kink differences and complex steps may rightly give another value than the tape, and so may a
+derivation by hand, so what depends on the choice is not compared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from autodiff.kinds import Op
+from autodiff.ops import arithmetic as a
+from autodiff.ops import reductions, shapes, stable
+from autodiff.record import Record
+from autodiff.sites import locate
+
+WIDTHS = 10          # how many noise widths from a kink count as being at it
+
+
+class Kink(NamedTuple):
+    """Elements of an operand that stand at a kink of the operation `record`."""
+
+    record: Record
+    operand: Record
+    mask: Any               # which elements of the operand
+    width: Any              # how far from it they may stand
+
+    def __str__(self) -> str:
+        assert self.record.op is not None
+        text = locate(self.record.code, self.record.lasti).text
+        n = int(np.sum(self.mask))
+        return (f"{self.record.op.name} at {self.record.where}{f' ({text})' if text else ''}: "
+                f"{n} element{'s' if n > 1 else ''} of {self.operand.name or 'its operand'}")
+
+
+# ---- how far the operands are from the kink, per op; the second value is how far rounding moves that
+
+def from_zero(x: Any, dx: Any, **_: Any) -> Any:
+    """|x|, sign x and relu at 0."""
+    return np.abs(x), dx
+
+
+def apart(x: Any, z: Any, dx: Any, dz: Any, **_: Any) -> Any:
+    """A choice between two, or a comparison of them, where they are equal."""
+    return np.abs(x - z), dx + dz
+
+
+def from_whole(x: Any, dx: Any, **_: Any) -> Any:
+    """Floor at whole numbers."""
+    return np.abs(x - np.round(x)), dx
+
+
+def from_bounds(x: Any, low: Any, high: Any, dx: Any, dlow: Any, dhigh: Any, **_: Any) -> Any:
+    """Clip at its bounds."""
+    gaps = [np.abs(x - bound) for bound in (low, high) if bound is not None]
+    return np.min(np.broadcast_arrays(*gaps), axis=0) if gaps else np.inf, dx
+
+
+def from_top(sign: int) -> Callable[..., Any]:
+    """The largest along some axes (with -1 the smallest) where another is as large."""
+
+    def gap(x: Any, dx: Any, axis: Any = None, keepdims: bool = False) -> Any:
+        below = np.max(sign * x, axis=axis, keepdims=True) - sign * x
+        width = np.broadcast_to(WIDTHS * 2 * np.max(dx), np.shape(x))
+        tied = np.sum(below <= width, axis=axis, keepdims=True) > 1
+        return np.where(tied, below, np.inf), 2 * np.max(dx)
+
+    return gap
+
+
+KINKS: dict[Op, Callable[..., Any]] = {
+    a.absolute: from_zero, a.sign: from_zero, stable.relu: from_zero, a.floor: from_whole,
+    a.maximum: apart, a.minimum: apart, a.clip: from_bounds,
+    a.greater: apart, a.greater_equal: apart, a.less: apart, a.less_equal: apart, a.equal: apart, a.not_equal: apart,
+    reductions.max_: from_top(1), reductions.min_: from_top(-1),
+}
+
+
+def with_kinks(tape: Iterable[Record]) -> list[Record]:
+    """The records of a tape that have kinks where something differentiable goes in."""
+    return [r for r in tape if r.op in KINKS and operand_of(r) is not None]
+
+
+def operand_of(r: Record) -> Record | None:
+    """The operand that decides: the first that gradients flow to."""
+    return next((x for x in r.inputs if isinstance(x, Record) and x.requires_grad), None)
+
+
+def kinks_of(tape: Iterable[Record], value: Callable[[Any], Any], noise: Callable[[Any], Any]) -> list[Kink]:
+    """Where a program stands at a kink.
+
+    Parameters
+    ----------
+    tape : iterable of Record
+        The program.
+    value, noise : callable
+        Give for an operand its value, and how far rounding moves it.
+    """
+    found = []
+    for r in with_kinks(tape):
+        operand = operand_of(r)
+        assert r.op is not None and operand is not None
+        with np.errstate(all="ignore"):
+            distance, moved = KINKS[r.op](*(value(x) for x in r.inputs), *(noise(x) for x in r.inputs), **r.options)
+            mask = np.asarray(distance <= WIDTHS * moved)
+        if mask.any():
+            shape = np.shape(operand.value)
+            width = np.broadcast_to(WIDTHS * moved, mask.shape)
+            found.append(Kink(r, operand, onto(mask, shape), onto(width * mask, shape)))
+    return found
+
+
+def onto(mask: Any, shape: tuple[int, ...]) -> Any:
+    """A mask (or widths) over what an operand was broadcast to, on the operand itself."""
+    mask = np.broadcast_to(mask, np.broadcast_shapes(np.shape(mask), shape))
+    summed = shapes.summed_to(mask.astype(float), shape)
+    return summed > 0 if mask.dtype == bool else summed

@@ -1,0 +1,178 @@
+"""What `compare` found, as a table a person reads, as data, and as an exception."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from autodiff.errors import AutodiffError
+
+COLUMNS = ("", "shape", "verdict", "max error", "relative", "tolerance", "at", "yours", "correct")
+AGREES, DIFFERS, UNDECIDED = "agrees", "differs", "undecided"
+
+
+class WrongGradientError(AutodiffError, AssertionError):
+    """A gradient derived by hand is wrong; the message is the report's table, and `report` the report."""
+
+    def __init__(self, message: str, report: Report | None = None) -> None:
+        super().__init__(message)
+        self.report = report
+
+
+@dataclass(frozen=True)
+class Entry:
+    """The verdict on one gradient.
+
+    Attributes
+    ----------
+    name : str
+        The tensor that the gradient is with respect to.
+    verdict : str
+        "agrees", "differs", or "undecided" where rounding, or a value that is not finite, decides it.
+    shape : tuple of int
+        The tensor's.
+    yours, correct : ndarray
+        The gradient that was given, and that of the tape.
+    max_error, relative_error : float
+        The largest difference, and the same as a part of the largest element of the correct gradient.
+    tolerance : float
+        What rounding explains, at the worst element.
+    worst : tuple of int or None
+        The element whose difference is largest for its tolerance; None if the shapes do not allow to say.
+    note : str
+        What else there is to say.
+    numeric : float or None
+        What complex step or Richardson gives at the worst element, where that was asked.
+    sides_with : str
+        Whom it sides with: "tape", "you", "neither" or "" where it was not asked or cannot tell.
+    explanations : tuple
+        Why it differs, as far as is known: nothing yet.
+    """
+
+    name: str
+    verdict: str
+    shape: tuple[int, ...]
+    yours: Any
+    correct: Any
+    max_error: float = np.nan
+    relative_error: float = np.nan
+    tolerance: float = np.nan
+    worst: tuple[int, ...] | None = None
+    note: str = ""
+    numeric: float | None = None
+    sides_with: str = ""
+    explanations: tuple[Any, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything but the arrays, as plain Python values."""
+        at = self.worst
+        return {"name": self.name, "verdict": self.verdict, "shape": list(self.shape), "max_error": self.max_error,
+                "relative_error": self.relative_error, "tolerance": self.tolerance,
+                "worst": None if at is None else list(at), "yours": None if at is None else float(self.yours[at]),
+                "correct": None if at is None else float(self.correct[at]), "numeric": self.numeric,
+                "sides_with": self.sides_with, "note": self.note, "explanations": list(self.explanations)}
+
+
+@dataclass(frozen=True)
+class Report:
+    """The verdicts on a set of gradients; printed, a table.
+
+    Attributes
+    ----------
+    entries : tuple of Entry
+        In the order they were given.
+    loss : str
+        What they are gradients of, and where it was made.
+    not_given : tuple of str
+        Leaves that require grad and were not compared.
+    notes : tuple of str
+        What holds for all of them.
+    """
+
+    entries: tuple[Entry, ...]
+    loss: str = ""
+    not_given: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    keys: dict[Any, int] = field(default_factory=dict, repr=False)
+
+    @property
+    def ok(self) -> bool:
+        """Whether everything agrees; undecided is not agreement, nor is it wrong."""
+        return all(entry.verdict == AGREES for entry in self.entries)
+
+    def __getitem__(self, key: Any) -> Entry:
+        """The entry of a tensor, by its name, as it was given, or by the Tensor itself."""
+        for entry in self.entries:
+            if isinstance(key, str) and entry.name == key:
+                return entry
+        key = key if isinstance(key, str) else getattr(key, "record", key)
+        if key in self.keys:
+            return self.entries[self.keys[key]]
+        compared = ", ".join(entry.name for entry in self.entries)
+        raise KeyError(f"{key!r} was not compared; compared: {compared or 'nothing'}")
+
+    def __iter__(self) -> Iterator[Entry]:
+        return iter(self.entries)
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def __str__(self) -> str:
+        rows: list[tuple[str, ...]] = [COLUMNS, *(row_of(entry) for entry in self.entries)]
+        widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
+        texts = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+        lines = [self.summary, "", texts[0]]
+        for entry, text in zip(self.entries, texts[1:], strict=True):
+            lines.append(text)
+            lines += [f"    {line}" for line in entry.note.splitlines()]
+        if self.not_given:
+            lines.append(f"not given: {', '.join(self.not_given)}")
+        return "\n".join([*lines, *self.notes])
+
+    @property
+    def summary(self) -> str:
+        """One line: what differs, what agrees."""
+        parts = []
+        for verdict, singular, plural in ((DIFFERS, "differs", "differ"), (UNDECIDED, "is undecided", "are undecided"),
+                                          (AGREES, "agrees", "agree")):
+            names = [entry.name for entry in self.entries if entry.verdict == verdict]
+            if names:
+                parts.append(f"{', '.join(names)} {singular if len(names) == 1 else plural}")
+        return f"gradients of {self.loss}: {'; '.join(parts) or 'nothing to compare'}"
+
+    def raise_if_wrong(self) -> None:
+        """Raise if a gradient differs: a report as a test in one line.
+
+        Raises
+        ------
+        WrongGradientError
+            With the table as its message. Undecided alone does not raise; ``assert report.ok`` demands more.
+        """
+        if any(entry.verdict == DIFFERS for entry in self.entries):
+            raise WrongGradientError(str(self), self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report as plain Python values."""
+        return {"ok": self.ok, "loss": self.loss, "entries": [entry.to_dict() for entry in self.entries],
+                "not_given": list(self.not_given), "notes": list(self.notes)}
+
+
+def row_of(entry: Entry) -> tuple[str, ...]:
+    """An entry as cells."""
+    at = entry.worst
+    return (entry.name, str(entry.shape), entry.verdict, number(entry.max_error), number(entry.relative_error),
+            number(entry.tolerance), "" if not at else str(list(at)),
+            value_at(entry.yours, at), value_at(entry.correct, at))
+
+
+def number(x: float) -> str:
+    """A size, short; nothing where there is none."""
+    return "" if np.isnan(x) else "0" if x == 0 else f"{x:.1e}"
+
+
+def value_at(array: Any, at: Sequence[int] | None) -> str:
+    """An element, to a few digits."""
+    return "" if at is None else f"{float(array[tuple(at)]):.6g}"
