@@ -35,7 +35,8 @@ def walk_forward(tape: Iterable[Record], tangents: Mapping[Record, Any], record:
 
 def push(r: Record, ts: list[Any], record: bool) -> Any:
     """The tangent of a record, given those of its inputs (None where zero)."""
-    op, (y, operands) = r.op, reading(r, record)
+    op = r.op
+    y, operands = reading(r) if record else (r.value, [x.value if isinstance(x, Record) else x for x in r.inputs])
     assert op is not None
     if op.kind == "linear":
         return op(*[t if t is not None else zero_of(x) if linear_in(op, i, r.options) else x

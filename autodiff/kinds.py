@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from sys import _getframe
 from types import FrameType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -33,18 +33,15 @@ Edge = Callable[..., Any]
 Partial = Callable[..., Any] | int | None
 
 
-class At:
+class At(NamedTuple):
     """A contribution to some elements only: `value` belongs at ``x[index]``, the rest is zero.
 
     `parts` are the arrays that stand in the index, where it has a hole (see `ops.indexing`).
     """
 
-    __slots__ = ("index", "parts", "value")
-
-    def __init__(self, value: Array, index: Any, parts: tuple[Any, ...] = ()) -> None:
-        self.value = value
-        self.index = index
-        self.parts = parts
+    value: Array
+    index: Any
+    parts: tuple[Any, ...] = ()
 
 
 class Op:
@@ -55,20 +52,17 @@ class Op:
 
     Attributes
     ----------
-    name : str
-        What records call it.
-    forward : callable
-        ``forward(*arrays, **options)``.
+    name, forward : str, callable
+        What records call it, and what it computes: ``forward(*arrays, **options)``.
     kind : str
         "elementwise", "linear", "general" or "constant".
     partials : tuple
         What an elementwise op states, for readers other than the walk.
     edges : tuple
         Per argument ``edge(g, y, *inputs, **options)``, or None where the derivative is zero.
-    together : callable or None
-        For any number of inputs instead: ``together(g, y, *inputs, **options)``, all their contributions.
-    leading : callable or None
-        With `together`: how many of the inputs it is linear in, given the options; None for all.
+    together, leading : callable or None
+        For any number of inputs instead: ``together(g, y, *inputs, **options)``, all their contributions, and
+        ``leading(options)``, how many of the inputs it is linear in; None for all.
     tangents : sequence or None
         Per argument ``tangent(t, y, *inputs, **options)``; None when forward mode derives it.
     analytic : callable
@@ -94,20 +88,26 @@ class Op:
 
     def __call__(self, *inputs: Any, _frame: FrameType | None = None, **options: Any) -> Any:
         """Run, and record if a Tensor takes part; `_frame` is where the user asked, if not in the caller."""
-        if options:
+        if options and len(inputs) < len(self.edges):
             inputs = self.operands_first(inputs, options)
-        records, values, recorded = [], [], False
-        for x in inputs:
-            if isinstance(x, Tensor):
-                recorded = True
-                record = x.record
-                records.append(record)
-                values.append(record.value)
-            else:
-                if type(x) is list:
-                    x = np.asarray(x)
-                records.append(x)
-                values.append(x)
+        records: Any
+        values: Any
+        if len(inputs) == 1 and isinstance(inputs[0], Tensor):                  # the commonest case, faster
+            recorded, records = True, (inputs[0].record,)
+            values = (records[0].value,)
+        else:
+            recorded, records, values = False, [], []
+            for x in inputs:
+                if isinstance(x, Tensor):
+                    recorded = True
+                    record = x.record
+                    records.append(record)
+                    values.append(record.value)
+                else:
+                    if type(x) is list:
+                        x = np.asarray(x)
+                    records.append(x)
+                    values.append(x)
         try:
             y = self.forward(*values, **options)
         except (ValueError, TypeError, IndexError) as error:
@@ -115,6 +115,8 @@ class Op:
                 raise
             raise explained(error, self.name, records, options) from error
         if not recorded:
+            if isinstance(y, Tensor):
+                raise OperandError(f"{self.name} takes tensors as operands by position, not as keyword options")
             return y
         frame = _frame or _getframe(1)
         result = made(self, tuple(records), options or NO_OPTIONS, y, frame)
@@ -128,11 +130,6 @@ class Op:
             if name not in options:
                 break
             inputs = (*inputs, options.pop(name))
-        for name, option in list(options.items()):
-            if isinstance(option, Tensor):
-                if option.record.tracked:
-                    raise OperandError(f"{self.name} takes {name}= as a setting: a Tensor would lose its gradient")
-                options[name] = option.record.value
         return inputs
 
     def derivative(self, *partials: Partial, vjp: dict[int, Edge] | None = None) -> Op:

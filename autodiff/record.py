@@ -112,8 +112,8 @@ class Record:
 class Leaf(Record):
     """A record nothing was computed for: a parameter, an input, a constant.
 
-    The one thing that may change is its value, in place; `version` counts the writes. `exposed` is None
-    until the user gets hold of the array itself, then its fingerprint at that moment (see `seals`).
+    The one thing that may change is its value, in place; `version` is the serial number of the last write.
+    `exposed` is None until the user gets hold of the array itself, then its fingerprint at that moment (see `seals`).
     """
 
     __slots__ = ("exposed", "grad", "version")
@@ -133,5 +133,9 @@ class Leaf(Record):
             self.value = held[()]
         else:
             self.value[...] = value
-        self.version += 1
+        self.touch()
+
+    def touch(self) -> None:
+        """Note that the value was just written to: what used it before is out of date, what leaked is forgotten."""
+        self.version = next_serial()
         self.leaks = ()

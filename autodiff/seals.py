@@ -1,6 +1,6 @@
-"""Seals: fingerprints of what the user could still write to, taken when used and checked by backward.
+"""Seals: what the user could still write to is remembered when it is used, and checked by backward.
 
-Results of operations need none: they are handed out read-only. A leaf counts the writes made through
+Results of operations need none: they are handed out read-only. A leaf knows when it was last written to through
 its Tensor. Plain arrays, and the arrays of leaves once the user has got hold of them, are fingerprinted by
 their bytes: all of them up to 512 elements, 65 samples above (all of them under `ad.debug`).
 """
@@ -18,19 +18,19 @@ from autodiff.state import exact_seals
 
 EXACT_UP_TO = 512
 SAMPLES = 64
-Seals = list[Any]          # first whether exact, then one entry per input
+Seals = list[Any]          # first whether exact, then a fingerprint or None for each input
 
 
 def sealed(inputs: tuple[Any, ...], exact: bool | None = None) -> Seals:
-    """What to remember of the operands that could be written to; None for the others."""
+    """The fingerprints of the operands whose arrays the user holds."""
     if exact is None:
         exact = exact_seals.get()
     seals: Seals = [exact]
     for x in inputs:
         if type(x) is ndarray:
             seals.append(fingerprint(x, exact))
-        elif isinstance(x, Leaf):
-            seals.append(x.version if x.exposed is None else (x.version, fingerprint(x.value, exact)))
+        elif isinstance(x, Leaf) and x.exposed is not None:
+            seals.append(fingerprint(x.value, exact))
         else:
             seals.append(None)
     return seals
@@ -51,10 +51,7 @@ def expose(leaf: Leaf) -> None:
 
 def check(record: Record) -> None:
     """Raise if an operand of this record was changed since it was used."""
-    before = record.seals
-    if before is None or (now := sealed(record.inputs, before[0])) == before:
-        return
-    changed = [i for i, x in enumerate(record.inputs) if not unchanged(x, before[i + 1], now[i + 1])]
+    changed = [i for i in range(len(record.inputs)) if was_changed(record, i)]
     if not changed:
         return
     op = record.op.name if record.op else "leaf"
@@ -67,8 +64,13 @@ def check(record: Record) -> None:
         "x = x + 1 instead of x += 1 on arrays.")
 
 
-def unchanged(x: Any, before: Any, now: Any) -> bool:
-    """Whether an operand is what it was; a leaf may have been exposed since, without being written to."""
-    if isinstance(x, Leaf) and isinstance(before, int) and isinstance(now, tuple):
-        return before == now[0] and fingerprint(x.value) == x.exposed
-    return bool(before == now)
+def was_changed(record: Record, i: int) -> bool:
+    """Whether operand `i` was written to since."""
+    x, before = record.inputs[i], record.seals[i + 1] if record.seals else None
+    if isinstance(x, Leaf):
+        if x.version > record.serial:
+            return True
+        if before is None:                      # got hold of only after it was used
+            return x.exposed is not None and fingerprint(x.value) != x.exposed
+        x = x.value
+    return before is not None and fingerprint(x, record.seals[0]) != before       # type: ignore[index]

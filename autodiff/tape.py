@@ -23,7 +23,7 @@ from autodiff.ops.elementary import cast
 from autodiff.ops.indexing import put_together
 from autodiff.ops.shapes import sum_to, summed_to
 from autodiff.record import Leaf, Record
-from autodiff.seals import check
+from autodiff.seals import check, sealed
 from autodiff.sites import locate
 from autodiff.state import recording
 from autodiff.tensor import Tensor, plain_value
@@ -94,17 +94,22 @@ def walk_back(seeds: Mapping[Record, Any], wanted: Sequence[Record] | None = Non
             if op is None or r not in total:
                 continue
             g = total[r] if r in kept else total.pop(r)
-            if r.seals is not None:
+            if op.together is not None or (r.seals is not None and r.seals != sealed(r.inputs, r.seals[0])):
                 check(r)
-            y, operands = reading(r, record)
+            y, operands = reading(r) if record else \
+                (r.value, [x.value if isinstance(x, Record) else x for x in r.inputs])
             options, together = r.options, op.together
             x = None
             try:
                 edges = op.edges if together is None else together(g, y, *operands, **options)
                 for x, edge in zip(r.inputs, edges):
-                    if edge is None or not isinstance(x, Record):
+                    if not isinstance(x, Record):
                         continue
-                    if not (x.requires_grad if path is None else x in path):
+                    if x.op is None:
+                        leaf: Any = x
+                        if leaf.version > r.serial or (leaf.exposed is not None and r.seals is None):
+                            check(r)
+                    if edge is None or not (x.requires_grad if path is None else x in path):
                         continue
                     if together is not None:
                         c = edge
@@ -141,11 +146,9 @@ def walk_back(seeds: Mapping[Record, Any], wanted: Sequence[Record] | None = Non
             if (x in kept if wanted is not None else x.op is None)}
 
 
-def reading(r: Record, record: bool) -> tuple[Any, list[Any]]:
-    """The output and the operands as a rule is to see them: arrays, or Tensors that record."""
-    if record:
-        return Tensor.of(r), [Tensor.of(x) if isinstance(x, Record) else x for x in r.inputs]
-    return r.value, [x.value if isinstance(x, Record) else x for x in r.inputs]
+def reading(r: Record) -> tuple[Any, list[Any]]:
+    """The output and the operands as Tensors, so that what a rule does with them is recorded."""
+    return Tensor.of(r), [Tensor.of(x) if isinstance(x, Record) else x for x in r.inputs]
 
 
 def handed_out(g: Any, owned: bool, record: bool) -> Any:

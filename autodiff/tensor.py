@@ -281,9 +281,10 @@ def made(op: Op, inputs: tuple[Any, ...], options: dict[str, Any], value: Array,
         for x in inputs:
             if isinstance(x, Record):
                 if x.op is None:
-                    writable = True
                     if x.requires_grad:
                         tracked = requires_grad = True
+                    if x.exposed is not None:      # type: ignore[attr-defined]  # without an op, it is a Leaf
+                        writable = True
                 else:
                     tracked = True
                     if x.requires_grad:

@@ -92,7 +92,7 @@ def recorded(batch: int) -> Step:
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        return loss.data
+        return loss
 
     return step
 
@@ -110,7 +110,7 @@ def layered(batch: int) -> Step:
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        return loss.data
+        return loss
 
     return step
 

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, TypedDict
 import numpy as np
 
 from autodiff import GradientError, OperandError, Tensor
-from autodiff.record import Leaf
+from autodiff.record import Leaf, next_serial
 from nn.describe import listed
 from nn.errors import StateError
 
@@ -270,7 +270,7 @@ def move(leaf: Leaf, direction: Array, lr: float) -> None:
     value = leaf.value
     if type(value) is np.ndarray:
         value -= lr * direction
-        leaf.version += 1
+        leaf.version = next_serial()            # as Leaf.touch, without a call
         leaf.leaks = ()
     else:                                       # a NumPy scalar
         leaf.write(value - lr * direction)

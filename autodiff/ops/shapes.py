@@ -23,9 +23,12 @@ def summed_to(x: Any, shape: tuple[int, ...]) -> Any:
     >>> ad.sum_to(np.ones((3, 2)), shape=(2,))
     array([3., 3.])
     """
-    if shape == x.shape[1:]:
-        many = type(x) is np.ndarray and x.ndim == 2 and x.shape[0] > MANY and x.dtype.char in BLAS_DTYPES
-        return np.ones(x.shape[0], x.dtype).dot(x) if many else np.add.reduce(x, 0)
+    if x.ndim and shape == x.shape[1:]:
+        n = x.shape[0]
+        if n == 1:
+            return x[0].copy()
+        many = type(x) is np.ndarray and x.ndim == 2 and n > MANY and x.dtype.char in BLAS_DTYPES
+        return np.ones(n, x.dtype).dot(x) if many else np.add.reduce(x, 0)
     lead = np.ndim(x) - len(shape)
     axes = tuple(range(lead)) + tuple(lead + i for i, n in enumerate(shape) if n == 1 != np.shape(x)[lead + i])
     if np.broadcast_shapes(np.shape(x), shape) != np.shape(x):

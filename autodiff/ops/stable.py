@@ -103,7 +103,7 @@ def log_normalised_exp(x: Any, axis: Any = -1) -> Any:
 
 
 # --------------------- name        forward                       dy/dx
-sigmoid  = elementwise("sigmoid",  logistic,                     lambda y, x: y * (1 - y))
+sigmoid  = elementwise("sigmoid",  logistic,                     lambda y, x: y * (1 - y),   vjp={0: lambda g, y, x: g * (y * (1 - y))})
 softplus = elementwise("softplus", smooth_relu,                  lambda y, x: sigmoid(x))
 relu     = elementwise("relu",     positive_part,                 lambda y, x: x > 0)
 
