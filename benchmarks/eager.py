@@ -20,6 +20,7 @@ import pstats
 import statistics
 import time
 from collections.abc import Callable
+from importlib.metadata import version
 
 for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
@@ -233,7 +234,7 @@ def main() -> None:
     blas = ", ".join(f"{p['internal_api']} {p.get('version')} {p.get('architecture', '')}, {p['num_threads']} thread"
                      for p in threadpool_info())
     print(f"Python {platform.python_version()}, NumPy {np.__version__} ({blas}), "
-          f"autograd {autograd.__version__ if hasattr(autograd, '__version__') else ''}, mygrad {mygrad.__version__}")
+          f"autograd {version('autograd')}, mygrad {version('mygrad')}")
     for batch in (1, 569):
         compare(batch, options.rounds)
     print("\nlong tapes")

@@ -64,7 +64,8 @@ class Optimizer:
     def zero_grad(self) -> None:
         """Set every parameter's `.grad` to None."""
         for p in self.params:
-            p.grad = None
+            leaf: Any = p.record
+            leaf.grad = None
 
     def step(self) -> None:
         """Move every parameter that has a gradient; the others, and their state, stay."""
@@ -178,12 +179,16 @@ class SGD(Optimizer):
         if self.momentum or self.weight_decay:
             super().step()
             return
-        lr = self.lr
+        lr, now = self.lr, next_serial()
         for p in self.params:                   # plain descent, written out: it costs little more than p -= lr * g
             leaf: Any = p.record
-            g = leaf.grad
-            if g is not None:
-                move(leaf, g, lr)
+            value, g = leaf.value, leaf.grad
+            if g is not None and type(value) is np.ndarray:
+                value -= lr * g
+                leaf.version = now
+                leaf.leaks = ()
+            elif g is not None:
+                leaf.write(value - lr * g)
 
     def update(self, i: int, g: Array) -> Any:
         """The gradient, or with momentum the running sum."""
@@ -270,8 +275,7 @@ def move(leaf: Leaf, direction: Array, lr: float) -> None:
     value = leaf.value
     if type(value) is np.ndarray:
         value -= lr * direction
-        leaf.version = next_serial()            # as Leaf.touch, without a call
-        leaf.leaks = ()
+        leaf.touch()
     else:                                       # a NumPy scalar
         leaf.write(value - lr * direction)
 
