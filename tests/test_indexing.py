@@ -350,9 +350,9 @@ def elapsed_split(n):
 def test_many_pieces_take_linear_time(f, few, many):
     """Four times the pieces, about four times the time: 16 would be quadratic."""
     small, large = min(f(few) for _ in range(3)), f(many)
-    if large >= 8 * small:  # perhaps somebody else was at work
+    if large >= 12 * small:  # perhaps somebody else was at work
         small, large = min(small, f(few), f(few)), min(large, f(many))
-    assert large < 8 * small, f"{small * 1e3:.1f} ms for {few}, {large * 1e3:.1f} ms for {many}"
+    assert large < 12 * small, f"{small * 1e3:.1f} ms for {few}, {large * 1e3:.1f} ms for {many}"
 
 
 def test_the_scatter_of_a_few_elements_of_a_large_array_is_one_allocation():
