@@ -59,3 +59,6 @@ NUMPY_DEFAULTS = {"order": ("C", "K"), "casting": ("same_kind",), "subok": (Fals
 METADATA = {np.shape, np.ndim, np.size, np.result_type, np.zeros_like, np.ones_like, np.full_like, np.empty_like,
             np.array_equal, np.allclose, np.isclose, np.can_cast, np.may_share_memory, np.shares_memory,
             np.array_repr, np.array_str, np.array2string, np.iscomplexobj, np.isrealobj}
+
+# What is written in terms of the above: NumPy's function, and ours of the same signature (see `ops.composed`).
+COMPOSED: dict[Callable[..., Any], Callable[..., Any]] = {}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from sys import _getframe
+from types import FrameType
 from typing import Any, TypeVar
 
 import numpy as np
@@ -15,14 +16,15 @@ import numpy as np
 from autodiff.errors import GradientError, NoRuleError, OperandError
 from autodiff.explain import explained
 from autodiff.kinds import Op
-from autodiff.numpy_table import FUNCTIONS, METADATA, NUMPY_DEFAULTS, REDUCTIONS, SEQUENCES, UFUNCS
+from autodiff.numpy_table import COMPOSED, FUNCTIONS, METADATA, NUMPY_DEFAULTS, REDUCTIONS, SEQUENCES, UFUNCS
 from autodiff.ops import arithmetic as a
 from autodiff.ops import elementary as e
 from autodiff.ops import indexing, products, reductions, shapes
 from autodiff.record import NO_OPTIONS, Leaf
-from autodiff.sites import locate, outside
-from autodiff.state import recording
+from autodiff.sites import is_ours, locate, outside
+from autodiff.state import Scope, Setting, recording, scope_now
 from autodiff.tensor import Tensor, leaf_value, made
+from autodiff.tree import leaves_of
 
 F = TypeVar("F", bound=Callable[..., Any])
 PLAIN = (float, int, np.ndarray, np.generic, complex)          # operands taken as they are
@@ -196,6 +198,8 @@ def array_function(self: Tensor, function: Callable[..., Any], types: Iterable[t
         return function(*plain(args), **plain(keywords))
     if function is np.clip:
         return clip(*args, **keywords, frame=frame)
+    if function in COMPOSED:
+        return composed(COMPOSED[function], function.__name__, args, keywords, frame)
     if function not in FUNCTIONS:
         raise no_rule(f"np.{function.__name__}", frame)
     if function is np.where and len(args) < 3:
@@ -209,6 +213,19 @@ def array_function(self: Tensor, function: Callable[..., Any], types: Iterable[t
     operands = tuple(args[0]) if function in SEQUENCES else args[:n]
     options = {**dict(zip(names.split(), args[n:], strict=False)), **keywords}
     return apply_named(op, f"np.{function.__name__}", operands, options, frame)
+
+
+def composed(function: Callable[..., Any], name: str, args: tuple[Any, ...], keywords: dict[str, Any],
+             frame: FrameType) -> Any:
+    """Call a function written in terms of others: its parts stand in a scope of its name, its result on the user's line."""
+    outer = scope_now.get()
+    path = f"{outer.path}.{name}" if outer else name
+    with Setting(scope_now, Scope(path, name, frame.f_code, frame.f_lasti, outer)):
+        result = function(*args, **keywords)
+    for t in leaves_of(result):
+        if isinstance(t, Tensor) and t.record.op is not None and is_ours(t.record.code):
+            t.record.code, t.record.lasti = frame.f_code, frame.f_lasti
+    return result
 
 
 def apply_named(op: Op, called: str, operands: tuple[Any, ...], options: dict[str, Any], frame: Any) -> Any:
