@@ -217,7 +217,7 @@ def array_function(self: Tensor, function: Callable[..., Any], types: Iterable[t
 
 def composed(function: Callable[..., Any], name: str, args: tuple[Any, ...], keywords: dict[str, Any],
              frame: FrameType) -> Any:
-    """Call a function written in terms of others: its parts stand in a scope of its name, its result on the user's line."""
+    """Call a function written in terms of others: its parts in a scope of its name, its result on the user's line."""
     outer = scope_now.get()
     path = f"{outer.path}.{name}" if outer else name
     with Setting(scope_now, Scope(path, name, frame.f_code, frame.f_lasti, outer)):
