@@ -105,7 +105,7 @@ def walk_back(seeds: Mapping[Record, Any], wanted: Sequence[Record] | None = Non
                 for x, edge in zip(r.inputs, edges):
                     if not isinstance(x, Record):
                         continue
-                    if x.op is None:
+                    if x.op is None:                   # is it still the value that was used?
                         leaf: Any = x
                         if leaf.version > r.serial or (leaf.exposed is not None and r.seals is None):
                             check(r)
@@ -118,12 +118,12 @@ def walk_back(seeds: Mapping[Record, Any], wanted: Sequence[Record] | None = Non
                     if type(c) is At:
                         pieces.setdefault(x, []).append(c)
                         continue
-                    value = x.value
+                    value = x.value                    # fit it to the input: un-broadcast, cast
                     if c.shape != value.shape:
                         c = un_broadcast(c, value.shape)
                     if c.dtype is not value.dtype and c.dtype != value.dtype:
                         c = cast(c, dtype=value.dtype)
-                    if x not in total:
+                    if x not in total:                 # and add it up, in place once the sum is the walk's own
                         total[x] = c
                         if x.op is None and c is not g and isinstance(c, ndarray) and c.base is None and not record:
                             owned.add(x)
