@@ -7,12 +7,12 @@ ARGS   ?=
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-all lint types check bench clean distclean
+.PHONY: help demo test test-all lint types check bench docs clean distclean
 
 help:                   ## list what make can do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 	@echo
-	@echo '  ARGS="..." is handed on to demo, test, test-all and bench; PYTHON=... chooses the Python for .venv'
+	@echo '  ARGS="..." is handed on to demo, test, test-all, bench and docs; PYTHON=... chooses the Python for .venv'
 
 demo: .venv/demo.stamp  ## train the 3-layer model, compare its gradients with those by hand, draw it
 	$(PY) examples/three_layer.py $(ARGS)
@@ -34,8 +34,12 @@ check: lint types test  ## lint, types and test: what a change must pass
 bench: .venv/dev.stamp  ## time a training step beside plain NumPy, autograd and mygrad
 	env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(PY) benchmarks/eager.py $(ARGS)
 
+docs: .venv/docs.stamp  ## build the pages, every code cell executed, into docs/_build/html
+	$(PY) -m sphinx -W -n --keep-going -q docs docs/_build/html $(ARGS)
+	@echo 'Open docs/_build/html/index.html'
+
 clean:                  ## remove caches, build outputs and the demo's pictures
-	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis benchmarks/results
+	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis benchmarks/results docs/_build
 	rm -f three_layer.svg three_layer.png three_layer.dot three_layer_loss.* loss_curve.*
 	rm -f $(addprefix examples/, three_layer.svg three_layer.png three_layer.dot three_layer_loss.* loss_curve.*)
 	find autodiff nn viz tests examples benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -64,3 +68,7 @@ distclean: clean        ## the same, and .venv
 .venv/dev.stamp: pyproject.toml | .venv/pip.stamp
 	$(PY) -m pip install --quiet --editable . --group dev
 	@touch .venv/demo.stamp $@
+
+.venv/docs.stamp: pyproject.toml | .venv/pip.stamp
+	$(PY) -m pip install --quiet --editable . --group docs
+	@touch $@
