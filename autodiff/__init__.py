@@ -8,13 +8,16 @@ array([[0.42, 0.42]])
 """
 
 from autodiff import protocol as _protocol  # noqa: F401  (fills Tensor's operators and methods)
+from autodiff.anomaly import detect_anomaly, find_anomaly
 from autodiff.checks.compare import compare
 from autodiff.checks.numeric import GradcheckError, gradcheck
 from autodiff.checks.report import Report, WrongGradientError
 from autodiff.errors import (
+    AnomalyError,
     AutodiffError,
     BadIndexError,
     GradientError,
+    MatrixError,
     MutationError,
     NoRuleError,
     OperandError,
@@ -24,6 +27,8 @@ from autodiff.errors import (
     TracedValueError,
 )
 from autodiff.kinds import Op, op
+from autodiff.ops.activations import elu, gelu, gelu_tanh, hardtanh, leaky_relu, log_sigmoid, mish, silu
+from autodiff.ops.indexing import index_update
 from autodiff.ops.losses import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
@@ -43,11 +48,12 @@ from autodiff.transforms import grad, hessian, hvp, jacobian, jvp, value_and_gra
 
 __version__ = "0.1.0"
 __all__ = [
-    "AutodiffError", "BadIndexError", "GradcheckError", "GradientError", "MutationError", "NoRuleError", "Op",
-    "OperandError", "OperationError", "ReplayError", "Report", "ShapeError", "Tape", "Tensor",
-    "TracedValueError", "WrongGradientError", "as_tensor", "binary_cross_entropy",
-    "binary_cross_entropy_with_logits", "compare", "cross_entropy_of_labels",
-    "cross_entropy_of_probabilities", "debug", "dropout", "generator", "grad", "gradcheck", "gradients",
-    "hessian", "hvp", "jacobian", "jvp", "linear", "log_softmax", "logsumexp", "no_grad", "op", "relu",
-    "scope", "seed", "sigmoid", "softmax", "softplus", "squared_error", "sum_to", "value_and_grad", "vjp",
+    "AnomalyError", "AutodiffError", "BadIndexError", "GradcheckError", "GradientError", "MatrixError", "MutationError",
+    "NoRuleError", "Op", "OperandError", "OperationError", "ReplayError", "Report", "ShapeError", "Tape",
+    "Tensor", "TracedValueError", "WrongGradientError", "as_tensor", "binary_cross_entropy",
+    "binary_cross_entropy_with_logits", "compare", "cross_entropy_of_labels", "cross_entropy_of_probabilities",
+    "debug", "detect_anomaly", "dropout", "elu", "gelu", "gelu_tanh", "find_anomaly", "generator", "grad",
+    "gradcheck", "gradients", "hardtanh", "hessian", "hvp", "index_update", "jacobian", "jvp", "leaky_relu",
+    "linear", "log_sigmoid", "log_softmax", "logsumexp", "mish", "no_grad", "op", "relu", "scope", "seed",
+    "sigmoid", "silu", "softmax", "softplus", "squared_error", "sum_to", "value_and_grad", "vjp",
 ]

@@ -1,5 +1,7 @@
 """What goes wrong, one class per way: the docstring is the explanation, the message the particulars."""
 
+import numpy as np
+
 
 class AutodiffError(Exception):
     """Any error of this library."""
@@ -21,6 +23,10 @@ class BadIndexError(OperationError, IndexError, ValueError):
     """An index or axis is out of range (both an IndexError and a ValueError, as NumPy's AxisError is)."""
 
 
+class MatrixError(OperationError, np.linalg.LinAlgError):
+    """A matrix is singular, or not positive definite, where it may not be."""
+
+
 class NoRuleError(AutodiffError, TypeError):
     """NumPy was asked for a function of a Tensor that has no derivative rule here.
 
@@ -37,6 +43,10 @@ class GradientError(AutodiffError, RuntimeError):
 
 class MutationError(GradientError):
     """A value that backward needs was changed in place after it was used."""
+
+
+class AnomalyError(AutodiffError, FloatingPointError):
+    """A value or a gradient became infinite or NaN; the message names where, from what, and what helps."""
 
 
 class TracedValueError(AutodiffError, TypeError):

@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.kinds import At, Op
-from autodiff.ops.elementary import cast
+from autodiff.kinds import At, Op, select
+from autodiff.ops.complex import fitted
 from autodiff.ops.indexing import put_together
 from autodiff.record import Record
-from autodiff.state import grad_mode
+from autodiff.state import grad_mode, watchers
 from autodiff.tape import reading, un_broadcast, walk_back
 from autodiff.tensor import Tensor
 
@@ -30,6 +30,8 @@ def walk_forward(tape: Iterable[Record], tangents: Mapping[Record, Any], record:
                 t = push(r, ts, record)
                 if t is not None:
                     found[r] = t
+    if watchers:
+        watchers[-1].pushed(found)
     return found
 
 
@@ -38,6 +40,8 @@ def push(r: Record, ts: list[Any], record: bool) -> Any:
     op = r.op
     y, operands = reading(r) if record else (r.value, [x.value if isinstance(x, Record) else x for x in r.inputs])
     assert op is not None
+    if op is select:
+        return ts[0][r.options["output"]]
     if op.kind == "linear":
         return op(*[t if t is not None else zero_of(x) if linear_in(op, i, r.options) else x
                     for i, (t, x) in enumerate(zip(ts, operands, strict=True))], **r.options)
@@ -49,10 +53,13 @@ def push(r: Record, ts: list[Any], record: bool) -> Any:
             term = op.tangents[i](t, y, *operands, **r.options)    # type: ignore[misc]  # stated where edges are
         else:
             term = transposed(r, i, t, y, operands, record)
+        if isinstance(term, tuple):
+            total = term if total is None else tuple(a + b for a, b in zip(total, term, strict=True))
+            continue
         if np.shape(term) != np.shape(r.value):
             term = np.broadcast_to(term, np.shape(r.value))
         if term.dtype != r.value.dtype:
-            term = cast(term, dtype=r.value.dtype)
+            term = fitted(term, r.value.dtype)
         total = term if total is None else total + term
     return total
 
@@ -64,13 +71,15 @@ def transposed(r: Record, i: int, t: Any, y: Any, operands: list[Any], record: b
     tangent as seed: the transpose of the transpose.
     """
     assert r.op is not None
-    g = Tensor(np.zeros_like(r.value), requires_grad=True)
+    several = isinstance(r.value, tuple)
+    gs = tuple(Tensor(np.zeros_like(part), requires_grad=True) for part in (r.value if several else (r.value,)))
     with grad_mode(True):
-        c = contribution(r.op, i, g, y, operands, r.options)
+        c = contribution(r.op, i, gs if several else gs[0], y, operands, r.options)
         c = put_together([c], operands[i]) if isinstance(c, At) else c
         c = un_broadcast(c, np.shape(operands[i])) if np.shape(c) != np.shape(operands[i]) else c
-    found = walk_back({c.record: t}, [g.record], record) if isinstance(c, Tensor) else {}
-    return found.get(g.record, np.zeros_like(r.value))
+    found = walk_back({c.record: t}, [g.record for g in gs], record) if isinstance(c, Tensor) else {}
+    tangents = tuple(found.get(g.record, np.zeros_like(g.record.value)) for g in gs)
+    return tangents if several else tangents[0]
 
 
 def contribution(op: Op, i: int, g: Any, y: Any, operands: Sequence[Any], options: dict[str, Any]) -> Any:
@@ -93,4 +102,6 @@ def zero_of(x: Any) -> Any:
     """The tangent of a constant operand: a plain 0 of a number, so that it changes no dtype."""
     if isinstance(x, tuple):
         return tuple(zero_of(y) for y in x)
-    return 0 * x if isinstance(x, int | float | complex) else np.zeros_like(x)
+    if isinstance(x, int | float | complex):
+        return 0 if isinstance(x, int) else type(x)(0)           # not 0 * x, which of an infinity is no number
+    return np.zeros_like(x)

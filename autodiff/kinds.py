@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from autodiff.errors import OperandError
-from autodiff.explain import explained
+from autodiff.explain import check_rules, explained
 from autodiff.record import NO_OPTIONS, Array
 from autodiff.tensor import Tensor, made
 
@@ -85,6 +85,7 @@ class Op:
         self.together: Edge | None = None
         self.leading: Callable[[dict[str, Any]], int] | None = None
         self.tangents: Sequence[Edge | None] | None = None
+        self.user = False
 
     def __call__(self, *inputs: Any, _frame: FrameType | None = None, **options: Any) -> Any:
         """Run, and record if a Tensor takes part; `_frame` is where the user asked, if not in the caller."""
@@ -110,13 +111,13 @@ class Op:
                     values.append(x)
         try:
             y = self.forward(*values, **options)
-        except (ValueError, TypeError, IndexError) as error:
+        except (ValueError, TypeError, IndexError, FloatingPointError) as error:
             if not recorded:
                 raise
             raise explained(error, self.name, records, options) from error
+        if (options or not recorded) and isinstance(y, Tensor):
+            raise OperandError(f"{self.name} takes tensors as operands, by position; options have no gradient")
         if not recorded:
-            if isinstance(y, Tensor):
-                raise OperandError(f"{self.name} takes tensors as operands by position, not as keyword options")
             return y
         frame = _frame or _getframe(1)
         result = made(self, tuple(records), options or NO_OPTIONS, y, frame)
@@ -178,6 +179,8 @@ class Op:
 
     def _state(self, kind: str, edges: Sequence[Edge | None], tangents: Sequence[Edge | None] | None = None,
                partials: tuple[Partial, ...] = ()) -> Op:
+        if self.user:
+            check_rules(self.name, kind, self.forward, partials or edges)
         self.kind = kind
         self.edges = tuple(edges)
         self.tangents = tangents
@@ -221,7 +224,9 @@ def op(forward: Callable[..., Any]) -> Op:
     <Op scale_shift, elementwise>
     >>> ad.gradcheck(lambda w: scale_shift(np.arange(3.0), w, 1.0).sum(), 2.0)
     """
-    return Op(forward)
+    defined = Op(forward)
+    defined.user = True             # its rules are checked; ours may take options by position
+    return defined
 
 
 def elementwise(name: str, forward: Callable[..., Any], *partials: Partial,

@@ -13,16 +13,18 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from autodiff.errors import GradientError, NoRuleError, OperandError
-from autodiff.explain import explained
+from autodiff.assignment import refuse_leaf_write, setitem_method, sort_method
+from autodiff.errors import NoRuleError, OperandError, ShapeError
+from autodiff.explain import at, explained
 from autodiff.kinds import Op
 from autodiff.numpy_table import COMPOSED, FUNCTIONS, METADATA, NUMPY_DEFAULTS, REDUCTIONS, SEQUENCES, UFUNCS
 from autodiff.ops import arithmetic as a
+from autodiff.ops import complex as c
 from autodiff.ops import elementary as e
 from autodiff.ops import indexing, products, reductions, shapes
 from autodiff.record import NO_OPTIONS, Leaf
-from autodiff.sites import is_ours, locate, outside
-from autodiff.state import Scope, Setting, recording, scope_now
+from autodiff.sites import is_ours, locate
+from autodiff.state import Scope, Setting, scope_now
 from autodiff.tensor import Tensor, leaf_value, made
 from autodiff.tree import leaves_of
 
@@ -47,7 +49,7 @@ def unary(op: Op) -> Callable[[Tensor], Tensor]:
         r = self.record
         try:
             y = forward(r.value)
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, FloatingPointError) as error:
             raise explained(error, op.name, (r,), NO_OPTIONS) from error
         return made(op, (r,), NO_OPTIONS, y, _getframe(1))
 
@@ -69,7 +71,7 @@ def binary(op: Op) -> Callable[[Tensor, Any], Any]:
                 return NotImplemented
         try:
             y = forward(left.value, value)
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, FloatingPointError) as error:
             raise explained(error, op.name, (left, right), NO_OPTIONS) from error
         return made(op, (left, right), NO_OPTIONS, y, _getframe(1))
 
@@ -85,9 +87,11 @@ def reflected(op: Op) -> Callable[[Tensor, Any], Any]:
         left = operand(other)
         if left is NotImplemented:
             return NotImplemented
+        if type(left) is complex and isinstance(right.value, float):        # Python would make a complex of its own
+            left = np.complex128(left)
         try:
             y = forward(left, right.value)
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, FloatingPointError) as error:
             raise explained(error, op.name, (left, right), NO_OPTIONS) from error
         return made(op, (left, right), NO_OPTIONS, y, _getframe(1))
 
@@ -112,15 +116,6 @@ def in_place(op: Op) -> Callable[[Tensor, Any], Any]:
     return named(method, op)
 
 
-def refuse_leaf_write(tensor: Tensor, how: str) -> None:
-    """A leaf that requires grad is written to only where nothing is recorded."""
-    if recording.get():
-        raise GradientError(
-            f"{how}: {tensor.name or 'this tensor'} is a leaf that requires grad; changing it would cut it off from "
-            f"its gradient.\n  at {locate((f := outside(2)).f_code, f.f_lasti)}\n"
-            "  Write y = x + ... for a new tensor, or update parameters within `with ad.no_grad():`.")
-
-
 def raise_to(base: Any, exponent: Any, frame: Any) -> Any:
     """base ** exponent; a whole Python number as exponent takes products instead of powers."""
     if type(exponent) is int:
@@ -143,20 +138,6 @@ def getitem_method(self: Tensor, index: Any) -> Tensor:
     return result
 
 
-def setitem_method(self: Tensor, index: Any, value: Any) -> None:
-    """``self[index] = value``, for leaves where nothing is recorded."""
-    leaf = self._leaf("assign to elements of")
-    if leaf.requires_grad:
-        refuse_leaf_write(self, "assignment to elements")
-    if isinstance(value, Tensor) and value.record.tracked and recording.get():
-        raise GradientError(
-            f"cannot assign {value.name or 'a recorded tensor'} to elements of {self.name or 'a constant'}: the "
-            "gradient would be lost. Use np.where, np.concatenate or np.stack, which record.")
-    held = np.array(leaf.value) if isinstance(leaf.value, np.generic) else leaf.value
-    held[index] = plain(value)
-    leaf.write(held)
-
-
 def named(method: F, op: Op) -> F:
     """Give a closure the operation's name, for tracebacks and help()."""
     method.__name__ = method.__qualname__ = op.name
@@ -172,7 +153,7 @@ def array_ufunc(self: Tensor, ufunc: np.ufunc, method: str, *inputs: Any, **keyw
     if "out" in keywords:
         raise OperandError(
             f"np.{ufunc.__name__} cannot write into an array (out=, or `array += tensor`) when a Tensor takes part: "
-            f"the array would lose the tape.\n  at {locate(frame.f_code, frame.f_lasti)}\n"
+            f"the array would lose the tape.\n{at(locate(frame.f_code, frame.f_lasti))}\n"
             "  Write x = x + t, which makes a Tensor.")
     if method == "reduce" and ufunc in REDUCTIONS:
         x, *rest = inputs
@@ -193,7 +174,11 @@ def array_ufunc(self: Tensor, ufunc: np.ufunc, method: str, *inputs: Any, **keyw
 def array_function(self: Tensor, function: Callable[..., Any], types: Iterable[type], args: tuple[Any, ...],
                    keywords: dict[str, Any]) -> Any:
     """NumPy asks here when one of its other functions meets a Tensor."""
-    frame = _getframe(1)
+    return call(function, args, keywords, _getframe(1))
+
+
+def call(function: Callable[..., Any], args: tuple[Any, ...], keywords: dict[str, Any], frame: FrameType) -> Any:
+    """Apply what stands for a NumPy function, as asked for in `frame`."""
     if function in METADATA:
         return function(*plain(args), **plain(keywords))
     if function is np.clip:
@@ -201,11 +186,11 @@ def array_function(self: Tensor, function: Callable[..., Any], types: Iterable[t
     if function in COMPOSED:
         return composed(COMPOSED[function], function.__name__, args, keywords, frame)
     if function not in FUNCTIONS:
-        raise no_rule(f"np.{function.__name__}", frame)
+        raise no_rule(f"{function.__module__}.{function.__name__}".replace("numpy", "np", 1), frame)
     if function is np.where and len(args) < 3:
         raise NoRuleError("np.where with a condition alone gives positions, as np.nonzero does: no values to follow. "
                           "Use np.nonzero(t.numpy()), or give both values: np.where(condition, a, b).")
-    if not args and (first := next(iter(keywords), None)) in ("a", "array", "ary", "arrays"):
+    if not args and (first := next(iter(keywords), None)) in ("a", "array", "ary", "arrays", "x"):
         args = (keywords[first],)
         keywords = {name: value for name, value in keywords.items() if name != first}
     op, names = FUNCTIONS[function]
@@ -237,10 +222,19 @@ def apply_named(op: Op, called: str, operands: tuple[Any, ...], options: dict[st
         if name not in op.parameters:
             if value in NUMPY_DEFAULTS.get(name, ()):
                 continue
-            raise OperandError(f"{called} of a Tensor does not take {name}={value!r}\n"
-                               f"  at {locate(frame.f_code, frame.f_lasti)}")
-        known[name] = value
+            raise OperandError(f"{called} of a Tensor does not take {name}={value!r:.60}\n"
+                               f"{at(locate(frame.f_code, frame.f_lasti))}")
+        known[name] = settled(value)
     return op(*[x if isinstance(x, Tensor) else operand(x) for x in operands], **known, _frame=frame)
+
+
+def settled(option: Any) -> Any:
+    """An option that its giver cannot change any more: tuples in place of lists and arrays of numbers."""
+    if isinstance(option, np.ndarray):
+        return settled(option.tolist())
+    if isinstance(option, list | tuple):
+        return tuple(map(settled, option))
+    return int(option) if isinstance(option, np.integer) else option
 
 
 def clip(x: Any, a_min: Any = None, a_max: Any = None, out: Any = None, *, frame: Any, **keywords: Any) -> Any:
@@ -270,8 +264,7 @@ def no_rule(called: str, frame: Any, elementwise: bool = False) -> NoRuleError:
     rule = (f"{name}.derivative(lambda y, x: ...)          # dy/dx as on paper" if elementwise else
             f"{name}.vjp(lambda g, y, x: ...)              # what g = ∂loss/∂y contributes to ∂loss/∂x")
     return NoRuleError(
-        f"{called} has no derivative rule here.\n  at {locate(frame.f_code, frame.f_lasti)}: "
-        f"{locate(frame.f_code, frame.f_lasti).text}\n  Add one in three lines:\n"
+        f"{called} has no derivative rule here.\n{at(locate(frame.f_code, frame.f_lasti))}\n  Add one in three lines:\n"
         f"    @ad.op\n    def {name}(x): return {called}(x)\n    {rule}\n"
         "  and call it in place of NumPy's; or use .detach() if no gradient should flow through.")
 
@@ -290,13 +283,27 @@ def transpose_method(self: Tensor, *axes: Any) -> Any:
     return shapes.transpose(self, **({"axes": order} if order is not None else {}), _frame=_getframe(1))
 
 
-def dot_method(self: Tensor, other: Any) -> Any:
-    """As ndarray.dot, for a second operand of up to two axes."""
-    frame = _getframe(1)
-    if np.ndim(plain(other)) > 2:
-        raise OperandError(f".dot() with an operand of {np.ndim(plain(other))} axes is not matmul; use np.matmul")
-    scalar = self.ndim == 0 or np.ndim(plain(other)) == 0
-    return (a.multiply if scalar else products.matmul)(self, other, _frame=frame)
+def numpy_method(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The method that is NumPy's function of the same name."""
+
+    def method(self: Tensor, *args: Any, **keywords: Any) -> Any:
+        return call(function, (self, *args), keywords, _getframe(1))
+
+    method.__name__ = method.__qualname__ = function.__name__
+    method.__doc__ = f"As NumPy's {function.__name__}."
+    return method
+
+
+def compress_method(self: Tensor, condition: Any, axis: Any = None) -> Any:
+    """As ndarray.compress."""
+    return call(np.compress, (condition, self), {"axis": axis}, _getframe(1))
+
+
+def matrix_transposed(self: Tensor) -> Any:
+    """Each matrix of a stack transposed."""
+    if self.ndim < 2:
+        raise ShapeError(f"matrix transpose with ndim < 2 is undefined; this tensor has shape {self.shape}")
+    return shapes.swapaxes(self, axis1=-2, axis2=-1, _frame=_getframe(1))
 
 
 def reduction_method(op: Op) -> Callable[..., Any]:
@@ -309,6 +316,17 @@ def reduction_method(op: Op) -> Callable[..., Any]:
         if axis is None and not keepdims:
             return op(self, _frame=frame)
         return op(self, axis=axis, keepdims=keepdims, _frame=frame)
+
+    return named(method, op)
+
+
+def method_like(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The method of NumPy's arrays that takes what its function takes after the array."""
+    op, names = FUNCTIONS[function]
+
+    def method(self: Tensor, *args: Any, **keywords: Any) -> Any:
+        options = {**dict(zip(names.split(), args, strict=False)), **keywords}
+        return apply_named(op, f".{op.name}()", (self,), options, _getframe(1))
 
     return named(method, op)
 
@@ -326,6 +344,8 @@ def clip_method(self: Tensor, min: Any = None, max: Any = None) -> Any:
 def astype_method(self: Tensor, dtype: Any) -> Any:
     """The values in another dtype; differentiable when that is a floating-point one."""
     target = np.dtype(dtype)
+    if target.kind not in "fiubc":
+        raise OperandError(f"a tensor holds numbers, and {target} is none; for text use f'{{t}}' or t.tolist()")
     op = e.cast if target.kind in "fc" else e.truncate
     return op(self, dtype=target, _frame=_getframe(1))
 
@@ -340,6 +360,9 @@ OPERATORS: dict[str, Any] = {
     "__sub__": binary(a.subtract), "__rsub__": reflected(a.subtract), "__isub__": in_place(a.subtract),
     "__mul__": binary(a.multiply), "__rmul__": reflected(a.multiply), "__imul__": in_place(a.multiply),
     "__truediv__": binary(a.divide), "__rtruediv__": reflected(a.divide), "__itruediv__": in_place(a.divide),
+    "__mod__": binary(a.remainder), "__rmod__": reflected(a.remainder), "__imod__": in_place(a.remainder),
+    "__floordiv__": binary(a.floor_divide), "__rfloordiv__": reflected(a.floor_divide),
+    "__ifloordiv__": in_place(a.floor_divide),
     "__matmul__": binary(products.matmul), "__rmatmul__": reflected(products.matmul),
     "__imatmul__": in_place(products.matmul),
     "__pow__": power_method, "__rpow__": reflected(a.power), "__ipow__": in_place(a.power),
@@ -355,8 +378,17 @@ OPERATORS: dict[str, Any] = {
 METHODS: dict[str, Any] = {
     "sum": reduction_method(reductions.sum_), "mean": reduction_method(reductions.mean_),
     "max": reduction_method(reductions.max_), "min": reduction_method(reductions.min_),
+    "prod": method_like(np.prod), "var": method_like(np.var), "std": method_like(np.std),
+    "argmax": method_like(np.argmax), "argmin": method_like(np.argmin), "any": method_like(np.any),
+    "all": method_like(np.all), "cumsum": method_like(np.cumsum), "cumprod": method_like(np.cumprod),
+    "round": method_like(np.round), "nonzero": method_like(np.nonzero),
     "reshape": reshape_method, "transpose": transpose_method, "T": property(unary(shapes.transpose)),
-    "dot": dot_method, "squeeze": squeeze_method, "clip": clip_method, "astype": astype_method,
+    "squeeze": squeeze_method, "clip": clip_method, "astype": astype_method,
+    **{function.__name__: numpy_method(function) for function in (
+        np.dot, np.ravel, np.swapaxes, np.repeat, np.take, np.argsort, np.diagonal, np.trace, np.choose)},
+    "flatten": numpy_method(np.ravel), "compress": compress_method, "sort": sort_method,
+    "conj": unary(c.conj), "conjugate": unary(c.conj), "mT": property(matrix_transposed),
+    "real": property(unary(c.real)), "imag": property(unary(c.imag)),
     "__array_ufunc__": array_ufunc, "__array_function__": array_function,
 }
 

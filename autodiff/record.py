@@ -139,3 +139,13 @@ class Leaf(Record):
         """Note that the value was just written to: what used it before is out of date, what leaked is forgotten."""
         self.version = next_serial()
         self.leaks = ()
+
+
+class Variable(Leaf):
+    """A leaf of an argument of a transform. When the transform has ended it is a constant like any other."""
+
+    __slots__ = ("ended",)
+
+    def __init__(self, value: Array, requires_grad: bool, frame: FrameType, label: str | None = None) -> None:
+        super().__init__(value, requires_grad, frame, label)
+        self.ended: str | None = None          # the transform, once it is over

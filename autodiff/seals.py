@@ -58,8 +58,8 @@ def check(record: Record) -> None:
     names = [(x.name if isinstance(x := record.inputs[i], Record) else None)
              or record.written[i] or "an operand" for i in changed]
     raise MutationError(
-        f"{' and '.join(names)}, used by {op}, was changed in place after it was used at {record.where}\n"
-        f"    {locate(record.code, record.lasti).text}\n"
+        f"{' and '.join(dict.fromkeys(names))}, used by {op}, was changed in place after it was used at "
+        f"{record.where}\n    {locate(record.code, record.lasti).text}\n"
         "  The gradient needs the value it had then. Call backward() before changing it, change a copy, or write "
         "x = x + 1 instead of x += 1 on arrays.")
 

@@ -16,16 +16,16 @@ import numpy as np
 from numpy import ndarray
 
 from autodiff.errors import GradientError, ReplayError
+from autodiff.explain import rule_failed
 from autodiff.kinds import At
 from autodiff.leaks import refuse_leaks
 from autodiff.naming import find, listing
-from autodiff.ops.elementary import cast
+from autodiff.ops.complex import fitted, is_complex
 from autodiff.ops.indexing import put_together
 from autodiff.ops.shapes import sum_to, summed_to
 from autodiff.record import Leaf, Record
 from autodiff.seals import check, sealed
-from autodiff.sites import locate
-from autodiff.state import recording
+from autodiff.state import recording, watchers
 from autodiff.tensor import Tensor, plain_value
 
 
@@ -122,7 +122,7 @@ def walk_back(seeds: Mapping[Record, Any], wanted: Sequence[Record] | None = Non
                     if c.shape != value.shape:
                         c = un_broadcast(c, value.shape)
                     if c.dtype is not value.dtype and c.dtype != value.dtype:
-                        c = cast(c, dtype=value.dtype)
+                        c = fitted(c, value.dtype)
                     if x not in total:                 # and add it up, in place once the sum is the walk's own
                         total[x] = c
                         if x.op is None and c is not g and isinstance(c, ndarray) and c.base is None and not record:
@@ -134,16 +134,16 @@ def walk_back(seeds: Mapping[Record, Any], wanted: Sequence[Record] | None = Non
                         if isinstance(c, ndarray) and not record:
                             owned.add(x)
             except Exception as error:
-                called = f" with respect to {x.name}" if isinstance(x, Record) and x.name else ""
-                error.add_note(f"in the gradient of {op.name}{called}, recorded at {r.where}\n"
-                               f"    {locate(r.code, r.lasti).text}")
-                raise
+                raise rule_failed(error, r, x) from error.__cause__
         for x, parts in pieces.items():                # leaves, which the tape of operations does not hold
             total[x] = put_together(parts, x.value, total.get(x))
     finally:
         recording.reset(recording_before)
-    return {x: handed_out(g, x in owned, record) for x, g in total.items()
-            if (x in kept if wanted is not None else x.op is None)}
+    found = {x: handed_out(g, x in owned, record) for x, g in total.items()
+             if (x in kept if wanted is not None else x.op is None)}
+    if watchers:
+        watchers[-1].walked(seeds, wanted, found)
+    return found
 
 
 def reading(r: Record) -> tuple[Any, list[Any]]:
@@ -267,7 +267,7 @@ class Tape:
             elif r.op is None:
                 held[r] = converted(r.value, dtype)
             else:
-                forward = r.op.forward if dtype is None else r.op.analytic
+                forward = r.op.forward if dtype is None or is_complex(*r.inputs) else r.op.analytic
                 y = forward(*[held[x] if isinstance(x, Record) else converted(x, dtype) for x in r.inputs], **r.options)
                 held[r] = y if each is None else each(r, y)
         outputs = [held[r] for r in self.outputs]
@@ -283,4 +283,4 @@ def converted(value: Any, dtype: Any, like: Any = None) -> Any:
         value = value.astype(like.dtype)
     if dtype is None or not hasattr(value, "dtype") or value.dtype.kind not in "fc":
         return value
-    return value.astype(dtype)
+    return value.astype(np.result_type(dtype, np.complex64) if value.dtype.kind == "c" else dtype)

@@ -10,12 +10,13 @@ import numpy as np
 from numpy import ndarray
 
 from autodiff.errors import GradientError, OperandError, ShapeError, TracedValueError
+from autodiff.explain import as_plain_array, leaving, no_gradient, no_numbers, numbers_of, one_element
 from autodiff.leaks import leave
 from autodiff.operators import Operators
 from autodiff.record import Array, Leaf, Record
 from autodiff.seals import expose, sealed
-from autodiff.sites import locate, outside
-from autodiff.state import recording, scope_now, transform_now
+from autodiff.sites import outside
+from autodiff.state import recording, scope_now, transform_now, watchers
 
 if TYPE_CHECKING:
     from autodiff.kinds import Op
@@ -105,7 +106,7 @@ class Tensor(Operators):
     def requires_grad(self, value: bool) -> None:
         leaf = self._leaf("set requires_grad of")
         if value and leaf.value.dtype.kind != "f":
-            raise OperandError(f"{self._called} has dtype {self.dtype}; only floating-point tensors can require grad")
+            raise OperandError(f"{self._called}: {no_gradient(self.dtype)}")
         leaf.requires_grad = value
 
     @property
@@ -166,17 +167,13 @@ class Tensor(Operators):
     def _leave(self, how: str) -> None:
         """Tell the tape that values are leaving it as Python numbers."""
         if transform_now.get() is not None and self.record.tracked:
-            raise TracedValueError(
-                f"{how} of {self._called} inside {transform_now.get()}: the value would leave the tape and its "
-                f"gradient be lost, silently.\n  at {locate(*_here())}\n  To choose by value use "
-                "np.where(condition, a, b); to keep a constant on purpose use .detach(); for printing, an f-string or "
-                "print() is fine.")
+            raise TracedValueError(leaving(how, self._called, transform_now.get(), *_here()))
         leave(self.record, how, *_here())
 
     def _number(self, how: str) -> Array:
         """The single value, after telling the tape that it is leaving."""
         if self.size != 1:
-            raise ShapeError(f"{how} needs a tensor of one element; {self._called} has shape {self.shape}")
+            raise ShapeError(one_element(how, self._called, self.shape, *_here()))
         self._leave(how)
         return self.record.value if isinstance(self.record.value, np.generic) else self.record.value.reshape(())[()]
 
@@ -208,10 +205,7 @@ class Tensor(Operators):
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
         if self.record.tracked:
-            raise TracedValueError(
-                f"{self._called} is on a tape, and a plain array made of it would not be.\n  at {locate(*_here())}\n"
-                "  Use np.stack([...]) or np.concatenate([...]) to join tensors (not np.array([...])), np.where or "
-                "slices instead of assigning into an array, and .numpy() or .detach() where a constant is meant.")
+            raise TracedValueError(as_plain_array(self._called, *_here()))
         return np.array(self.data, dtype=dtype, copy=copy)
 
     # ---- containers, text, copies
@@ -294,6 +288,8 @@ def made(op: Op, inputs: tuple[Any, ...], options: dict[str, Any], value: Array,
         if tracked:
             tensor.record = Record(op, inputs, options, value, requires_grad and op.differentiable, frame,
                                    scope_now.get(), sealed(inputs) if writable else None)
+            if watchers:
+                watchers[-1].recorded(tensor.record)
             return tensor
         for x in inputs:
             if isinstance(x, Record) and not x.leaks:
@@ -346,19 +342,18 @@ def leaf_value(data: Any, dtype: Any, requires_grad: bool, copy: bool) -> Array:
     if given_as_numbers or isinstance(data, np.generic) or not hasattr(data, "__array_ufunc__"):
         if isinstance(data, list | tuple) and any(isinstance(item, Tensor) for item in data):
             raise OperandError("a list of tensors is not a tensor; use np.stack([...]) or np.concatenate([...])")
-        data = np.array(data, dtype=dtype)[()]
+        data = numbers_of(data, dtype)[()]
     elif dtype is not None and data.dtype != np.dtype(dtype):
         data = data.astype(dtype)
     elif copy:
         data = data.copy()[()] if data.ndim == 0 else data.copy()
     kind = data.dtype.kind
     if kind not in "fiubc":
-        raise OperandError(f"a tensor holds numbers; this data has dtype {data.dtype}")
+        raise OperandError(no_numbers(data, data.dtype))
     if requires_grad and kind != "f":
-        if given_as_numbers and kind in "iu":
+        if given_as_numbers and kind in "iu" and dtype is None:
             return np.float64(data) if np.ndim(data) == 0 else data.astype(np.float64)
-        raise OperandError(f"dtype {data.dtype} cannot require grad: derivatives need floating-point values. "
-                           "Convert with .astype(np.float64) or dtype=np.float64.")
+        raise OperandError(no_gradient(data.dtype))
     return data
 
 

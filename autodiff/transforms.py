@@ -16,31 +16,43 @@ import numpy as np
 from autodiff.errors import GradientError, OperandError, ShapeError
 from autodiff.forward import walk_forward
 from autodiff.ops.elementary import alias
-from autodiff.record import Leaf, Record
+from autodiff.record import Leaf, Record, Variable
 from autodiff.reverse import ones, zeros
 from autodiff.sites import outside
 from autodiff.state import Setting, grad_mode, recording, transform_now
 from autodiff.tape import behind, walk_back
 from autodiff.tensor import Tensor, leaf_value, plain_value
-from autodiff.tree import leaves_of, mapped, rebuilt
+from autodiff.tree import leaves_of, mapped, names_in, rebuilt
 
 Argnums = int | Sequence[int]
 
 
-def variable(x: Any) -> Tensor:
+def variable(x: Any, name: str) -> Tensor:
     """A leaf of an argument as the variable of a transform: a new record, also for a tracked Tensor."""
     if isinstance(x, Tensor) and x.record.tracked:
         with grad_mode(True):
             fresh: Tensor = alias(x)
-        return fresh
+        return fresh.named(name)
     frame = outside(2)
-    return Tensor.of(Variable(leaf_value(x, None, True, copy=True), True, frame))
+    return Tensor.of(Variable(leaf_value(x, None, True, copy=True), True, frame, name))
 
 
-class Variable(Leaf):
-    """The leaf of a transform's variable. When the transform has ended it is a constant like any other."""
+def argument_name(function: Any, n: int) -> str:
+    """What a function calls its positional argument n."""
+    while hasattr(function, "__wrapped__"):
+        function = function.__wrapped__
+    bound = hasattr(function, "__self__")
+    code = getattr(function, "__code__", None)
+    names = code.co_varnames[bound:code.co_argcount] if code else ()
+    return names[n] if n < len(names) else f"argument{n}"
 
-    __slots__ = ()
+
+def require_function(name: str, f: Any) -> None:
+    """Refuse to differentiate what is no function, such as a loss already computed."""
+    if not callable(f) or isinstance(f, Tensor):
+        raise OperandError(f"{name} takes a function, and got {type(f).__name__} {f!r:.40}. Write {name}(f)(x), where "
+                           "f computes the loss from x; a loss that is computed already has loss.backward() and "
+                           "ad.gradients(loss, [x]).")
 
 
 class Call:
@@ -51,17 +63,29 @@ class Call:
         self.keep = recording.get()
         chosen = [argnums] if isinstance(argnums, int) else list(argnums)
         for n in chosen:
+            if not isinstance(n, int):
+                raise OperandError(f"argnums={argnums!r}: arguments are chosen by position, 0 for the first, (0, 1) "
+                                   "for the first two")
             if not -len(args) <= n < len(args):
                 raise OperandError(f"argnums={argnums}, but {getattr(function, '__name__', 'the function')} was called "
                                    f"with {len(args)} positional arguments")
         self.structure: Any = args[argnums] if isinstance(argnums, int) else tuple(args[n] for n in chosen)
-        self.variables = [variable(leaf) for leaf in leaves_of(self.structure)]
+        names = [name for n in chosen for name in names_in(args[n], argument_name(function, n % len(args)))]
+        self.variables = [variable(leaf, name) for leaf, name in zip(leaves_of(self.structure), names, strict=True)]
         replaced = rebuilt(self.structure, self.variables, as_argument=True)
         arguments = list(args)
         for n, value in zip(chosen, [replaced] if isinstance(argnums, int) else replaced, strict=True):
             arguments[n] = value
-        with Setting(transform_now, name), grad_mode(True):           # values may not leave the tape
-            result = function(*arguments, **keywords)
+        try:
+            with Setting(transform_now, name), grad_mode(True):           # values may not leave the tape
+                result = function(*arguments, **keywords)
+        finally:
+            for r in self.inputs:
+                if isinstance(r, Variable):
+                    r.ended = name
+        if has_aux and not (isinstance(result, tuple) and len(result) == 2):
+            raise GradientError(f"{name} with has_aux=True needs a function that returns (loss, aux); this one "
+                                f"returned {type(result).__name__}")
         self.value: Any = result[0] if has_aux else result
         self.aux: Any = result[1] if has_aux else None
 
@@ -78,6 +102,7 @@ class Call:
         mine = set(self.inputs)
         tape = behind([t.record for t in outputs if isinstance(t, Tensor)], since, differentiable=True)
         return any(x.requires_grad and x not in mine and (x.serial < since or type(x) is Leaf)
+                   and not (type(x) is Variable and x.ended)
                    for r in tape for x in (r, *r.inputs) if isinstance(x, Record))
 
     def scalar(self, name: str) -> Tensor | None:
@@ -88,8 +113,10 @@ class Call:
         if isinstance(value, bool | int | float | np.generic) or (isinstance(value, np.ndarray) and value.size == 1):
             return None
         got = f"shape {value.shape}" if hasattr(value, "shape") else type(value).__name__
-        raise GradientError(f"{name} needs a function that returns a scalar; this one returned {got}. "
-                            "Return its .sum() or .mean(), or use ad.jacobian or ad.vjp.")
+        advice = "Is its `return` missing?" if value is None else \
+            "To return more than the loss, return (loss, aux) and set has_aux=True." if isinstance(value, tuple) else \
+            "Return its .sum() or .mean(), or use ad.jacobian or ad.vjp."
+        raise GradientError(f"{name} needs a function that returns a scalar; this one returned {got}. {advice}")
 
     def pull(self, outputs: Sequence[Any], cotangents: Sequence[Any], record: bool) -> list[Any]:
         """The cotangents of the variables, given those of the outputs."""
@@ -138,6 +165,7 @@ def value_and_grad(f: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = 
     >>> float(value), float(gradient["a"]), float(gradient["b"])
     (18.0, 9.0, 12.0)
     """
+    require_function("ad.grad", f)
 
     @wraps(f)
     def with_gradient(*args: Any, **keywords: Any) -> Any:
@@ -197,6 +225,7 @@ def vjp(f: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[[Any], Any]
     >>> pullback(np.array([1.0, 10.0]))
     (array([ 2., 40.]),)
     """
+    require_function("ad.vjp", f)
     call = Call("ad.vjp", f, primals, {}, tuple(range(len(primals))))
     outputs = leaves_of(call.value)
     tracked = call.outside(outputs)
@@ -205,7 +234,7 @@ def vjp(f: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[[Any], Any]
         gs = leaves_of(cotangent)
         for y, g in zip(outputs, gs, strict=True):
             if np.shape(y) != np.shape(g):
-                raise ShapeError(f"the value has shape {np.shape(y)}, its cotangent {np.shape(g)}")
+                raise ShapeError(f"ad.vjp: the value has shape {np.shape(y)}, its cotangent {np.shape(g)}")
         record = tracked or any(isinstance(g, Tensor) and g.record.tracked for g in gs)
         gs = [g if isinstance(g, Tensor) and record else plain_value(g, y.dtype) if isinstance(y, Tensor) else g
               for g, y in zip(gs, outputs, strict=True)]
@@ -235,14 +264,16 @@ def jvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) 
     >>> float(value), float(tangent)
     (6.0, 3.0)
     """
+    require_function("ad.jvp", f)
     primals, tangents = tuple(primals), tuple(tangents)
     call = Call("ad.jvp", f, primals, {}, tuple(range(len(primals))))
     ts = leaves_of(tangents)
     if len(ts) != len(call.variables):
-        raise OperandError(f"{len(call.variables)} primals, but {len(ts)} tangents")
+        raise OperandError(f"ad.jvp: {len(call.variables)} arrays in the primals, and {len(ts)} in the tangents; a "
+                           "tangent is the direction in which its primal moves, one for each")
     for v, t in zip(call.variables, ts, strict=True):
         if np.shape(t) != v.shape:
-            raise ShapeError(f"a primal has shape {v.shape}, its tangent {np.shape(t)}")
+            raise ShapeError(f"ad.jvp: {v.name}, a primal, has shape {v.shape}, its tangent {np.shape(t)}")
     outputs = leaves_of(call.value)
     record = call.outside(outputs) or any(isinstance(t, Tensor) and t.record.tracked for t in ts)
     seeds = {v.record: t if isinstance(t, Tensor) and record else plain_value(t, v.dtype)
@@ -273,6 +304,7 @@ def jacobian(f: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., Any]:
     array([[2., 0.],
            [0., 4.]])
     """
+    require_function("ad.jacobian", f)
 
     @wraps(f)
     def matrix(*args: Any, **keywords: Any) -> Any:

@@ -22,6 +22,19 @@ def leaves_of(tree: Any) -> list[Any]:
     return [] if tree is None else [tree]
 
 
+def names_in(tree: Any, name: str) -> list[str]:
+    """What to call each of the arrays: by its key, its path in a module, or its place, as in ``p[0]``."""
+    if isinstance(tree, dict):
+        return [leaf for key, value in tree.items()
+                for leaf in names_in(value, key if isinstance(key, str) else f"{name}[{key!r}]")]
+    if isinstance(tree, list | tuple):
+        keys = getattr(tree, "_fields", None) or [f"{name}[{i}]" for i in range(len(tree))]
+        return [leaf for key, value in zip(keys, tree) for leaf in names_in(value, key)]
+    if hasattr(tree, "named_parameters"):
+        return [path for path, _ in tree.named_parameters()]
+    return [] if tree is None else [name]
+
+
 def rebuilt(tree: Any, leaves: list[Any], as_argument: bool = False) -> Any:
     """The same structure with other leaves.
 

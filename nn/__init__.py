@@ -8,7 +8,21 @@
 """
 
 from nn import functional, init, optim
-from nn.activations import LogSoftmax, ReLU, Sigmoid, Softmax, Softplus, Tanh
+from nn.activations import (
+    ELU,
+    GELU,
+    Hardtanh,
+    LeakyReLU,
+    LogSigmoid,
+    LogSoftmax,
+    Mish,
+    ReLU,
+    Sigmoid,
+    SiLU,
+    Softmax,
+    Softplus,
+    Tanh,
+)
 from nn.containers import ModuleDict, ModuleList, Sequential
 from nn.errors import LossInputWarning, ModuleError, NonFiniteError, ProbabilityError, StateError
 from nn.history import History
@@ -26,8 +40,9 @@ from nn.module import Module, Parameter
 from nn.training import fit
 
 __all__ = [
-    "BCELoss", "BCEWithLogitsLoss", "CategoricalCrossEntropyLoss", "CrossEntropyLoss", "Dropout", "Flatten", "History",
-    "Identity", "Linear", "LogSoftmax", "LossInputWarning", "MLP", "MSELoss", "Module", "ModuleDict", "ModuleError",
-    "ModuleList", "NLLLoss", "NonFiniteError", "Parameter", "ProbabilityError", "ReLU", "Sequential", "Sigmoid",
-    "Softmax", "Softplus", "StateError", "Tanh", "fit", "functional", "init", "optim",
+    "BCELoss", "BCEWithLogitsLoss", "CategoricalCrossEntropyLoss", "CrossEntropyLoss", "Dropout", "ELU", "Flatten",
+    "GELU", "Hardtanh", "History", "Identity", "LeakyReLU", "Linear", "LogSigmoid", "LogSoftmax",
+    "LossInputWarning", "MLP", "MSELoss", "Mish", "Module", "ModuleDict", "ModuleError", "ModuleList", "NLLLoss",
+    "NonFiniteError", "Parameter", "ProbabilityError", "ReLU", "Sequential", "SiLU", "Sigmoid", "Softmax",
+    "Softplus", "StateError", "Tanh", "fit", "functional", "init", "optim",
 ]

@@ -10,10 +10,23 @@ from typing import Any
 import numpy as np
 
 import autodiff as ad
-from autodiff.ops import arithmetic, elementary
+from autodiff.ops import arithmetic
 from autodiff.ops.losses import one_hot
 from autodiff.ops.random import dropout_mask
 from autodiff.protocol import operand
+from nn.activation_functions import elu as elu
+from nn.activation_functions import gelu as gelu
+from nn.activation_functions import hardtanh as hardtanh
+from nn.activation_functions import leaky_relu as leaky_relu
+from nn.activation_functions import log_sigmoid as log_sigmoid
+from nn.activation_functions import log_softmax as log_softmax
+from nn.activation_functions import mish as mish
+from nn.activation_functions import relu as relu
+from nn.activation_functions import sigmoid as sigmoid
+from nn.activation_functions import silu as silu
+from nn.activation_functions import softmax as softmax
+from nn.activation_functions import softplus as softplus
+from nn.activation_functions import tanh as tanh
 from nn.module import caller
 from nn.reduction import (
     LOG_PROBABILITIES,
@@ -60,65 +73,6 @@ def linear(x: Any, weight: Any, bias: Any = None) -> Any:
     """
     inputs = (operand(x), weight) if bias is None else (operand(x), weight, bias)
     return ad.linear(*inputs, _frame=caller())
-
-
-def sigmoid(x: Any) -> Any:
-    """1 / (1 + e⁻ˣ), element by element.
-
-    >>> nn.functional.sigmoid(np.array([0.0, np.inf]))
-    array([0.5, 1. ])
-    """
-    return ad.sigmoid(operand(x), _frame=caller())
-
-
-def tanh(x: Any) -> Any:
-    """The hyperbolic tangent, element by element.
-
-    >>> nn.functional.tanh(np.array([0.0, np.inf]))
-    array([0., 1.])
-    """
-    return elementary.tanh(operand(x), _frame=caller())
-
-
-def relu(x: Any) -> Any:
-    """max(x, 0), element by element; its derivative at 0 is taken to be 0.
-
-    >>> nn.functional.relu(np.array([-1.0, 2.0]))
-    array([0., 2.])
-    """
-    return ad.relu(operand(x), _frame=caller())
-
-
-def softplus(x: Any) -> Any:
-    """log(1 + eˣ), element by element, without overflow.
-
-    >>> nn.functional.softplus(np.array([-1000.0, 1000.0]))
-    array([   0., 1000.])
-    """
-    return ad.softplus(operand(x), _frame=caller())
-
-
-def softmax(x: Any, axis: int = -1) -> Any:
-    """eˣ / Σ eˣ along an axis, without overflow.
-
-    >>> nn.functional.softmax(np.array([0.0, 1000.0, 1000.0]))
-    array([0. , 0.5, 0.5])
-    """
-    return ad.softmax(operand(x), **along(axis), _frame=caller())
-
-
-def log_softmax(x: Any, axis: int = -1) -> Any:
-    """x - log Σ eˣ along an axis: the logarithm of softmax, without its underflow.
-
-    >>> nn.functional.log_softmax(np.array([0.0, 1000.0]))
-    array([-1000.,     0.])
-    """
-    return ad.log_softmax(operand(x), **along(axis), _frame=caller())
-
-
-def along(axis: int) -> dict[str, Any]:
-    """The option of a softmax; none for the last axis, which is what it takes by itself."""
-    return {} if axis == -1 else {"axis": axis}
 
 
 def dropout(x: Any, rate: float = 0.5, training: bool = True, rng: np.random.Generator | int | None = None) -> Any:

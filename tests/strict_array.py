@@ -60,6 +60,39 @@ FUNCTIONS = {
     "einsum",
     "tensordot",
     "outer",
+    "tile",
+    "repeat",
+    "flip",
+    "roll",
+    "rot90",
+    "pad",
+    "tril",
+    "triu",
+    "diag",
+    "diagonal",
+    "argsort",
+    "solve",
+    "inv",
+    "det",
+    "slogdet",
+    "cholesky",
+    "var",
+    "std",
+    "median",
+    "nanmax",
+    "nanmin",
+    "nansum",
+    "nanmean",
+    "norm",
+    "cumprod",
+    "count_nonzero",
+    "nonzero",
+    "round",
+    "around",
+    "fix",
+    "sinc",
+    "nan_to_num",
+    "sort",
 }
 METHODS = {"__call__", "reduce", "at"}
 SCALARS = (bool, int, float, complex, np.generic)
@@ -221,6 +254,8 @@ def wrapped(y):
     """Results with every array and NumPy scalar as a stand-in."""
     if isinstance(y, np.ndarray | np.generic):
         return StrictArray(y)
+    if hasattr(y, "_fields"):
+        return type(y)(*map(wrapped, y))
     return (
         type(y)(wrapped(part) for part in y)
         if isinstance(y, list | tuple) and any(isinstance(part, np.ndarray) for part in y)

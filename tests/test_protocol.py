@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import autodiff as ad
+from autodiff import numpy_table
 
 X = np.array([[0.5, -1.0, 2.0], [1.5, 0.25, -0.75]])
 V = np.array([2.0, 0.5, 1.25])
@@ -282,7 +283,7 @@ def test_unknown_types_get_their_turn():
     assert leaf() * Friendly() == "rmul"
 
 
-@pytest.mark.parametrize("op", [operator.floordiv, operator.mod, operator.lshift, divmod])
+@pytest.mark.parametrize("op", [operator.lshift, operator.rshift, divmod])
 def test_operators_without_a_rule_raise_a_type_error(op):
     with pytest.raises(TypeError):
         op(leaf(), 2)
@@ -445,9 +446,8 @@ def test_keywords_that_are_not_supported_are_refused_by_name(call, words):
 
 
 MISSING = {
-    "cbrt": (np.cbrt, True),
-    "arcsinh": (np.arcsinh, True),
-    "median": (np.median, False),
+    "spacing": (np.spacing, True),
+    "nanmedian": (np.nanmedian, False),
     "cov": (np.cov, False),
     "convolve": (lambda t: np.convolve(t, t), False),
     "trapezoid": (np.trapezoid, False),
@@ -468,7 +468,9 @@ def test_what_has_no_rule_says_so_and_shows_how_to_add_one(name):
     assert isinstance(caught.value, TypeError)
 
 
-def test_following_the_advice_works():
+def test_following_the_advice_works(monkeypatch):
+    monkeypatch.delitem(numpy_table.UFUNCS, np.cbrt)
+    monkeypatch.delitem(numpy_table.FUNCTIONS, np.median)
     with pytest.raises(ad.NoRuleError) as caught:
         np.cbrt(leaf(V))
     lines = re.search(r"    @ad\.op\n    def .*\n    .*\n", str(caught.value)).group()
@@ -495,7 +497,7 @@ def test_following_the_advice_works():
     "call",
     [
         lambda t: np.add.accumulate(t),
-        lambda t: np.multiply.reduce(t),
+        lambda t: np.multiply.accumulate(t),
         lambda t: np.multiply.outer(t, t),
         lambda t: np.add.at(t, [0], 1.0),
         lambda t: np.add.reduceat(t, [0]),
@@ -824,11 +826,14 @@ def test_setitem_on_a_parameter_only_where_nothing_is_recorded():
     assert W.requires_grad
 
 
-def test_setitem_on_a_result_is_refused():
-    y = leaf(V) * 2
-    with pytest.raises(ad.GradientError, match="multiply|result|records"):
-        y[0] = 1.0
-    assert np.array_equal(y.numpy(), 2 * V)
+def test_setitem_on_a_result_moves_the_handle():
+    x = leaf(V)
+    y = x * 2
+    before = y.sum()
+    y[0] = 1.0
+    assert np.array_equal(y.numpy(), [1.0, *(2 * V[1:])])
+    assert np.array_equal(ad.gradients(y.sum(), [x])[0], [0, 2, 2])
+    assert np.array_equal(ad.gradients(before, [x])[0], [2, 2, 2])
 
 
 def test_setitem_of_a_recorded_value_is_refused():

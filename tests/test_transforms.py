@@ -116,7 +116,7 @@ def test_errors():
         ad.grad(lambda x: None)(1.0)
     with pytest.raises(ad.OperandError, match="cannot require grad"):
         ad.grad(lambda x: x)(np.arange(3))
-    with pytest.raises(ad.ShapeError, match="primal has shape"):
+    with pytest.raises(ad.ShapeError, match="x, a primal, has shape"):
         ad.jvp(lambda x: x, (np.ones(2),), (np.ones(3),))
     with pytest.raises(ad.ShapeError, match="cotangent"):
         ad.vjp(lambda x: x, np.ones(2))[1](np.ones(3))

@@ -7,19 +7,26 @@ from typing import Any
 
 INFIX = {
     "add": "+", "subtract": "−", "multiply": "×", "divide": "÷", "power": "^", "matmul": "@",
+    "remainder": "mod", "floor_divide": "//", "float_power": "^",
     "greater": ">", "greater_equal": "≥", "less": "<", "less_equal": "≤", "equal": "=", "not_equal": "≠",
     "logical_and": "and", "logical_or": "or", "logical_xor": "xor",
     "bitwise_and": "&", "bitwise_or": "|", "bitwise_xor": "^",
 }
 SYMBOLS = {
     "negative": "−x", "absolute": "|x|", "square": "x²", "sqrt": "√", "sigmoid": "σ", "sum": "Σ",
+    "prod": "Π", "norm": "‖x‖", "cbrt": "∛", "exp2": "2ˣ", "expm1": "eˣ−1", "reciprocal": "1/x", "fabs": "|x|",
+    "log2": "log₂", "log10": "log₁₀", "log_sigmoid": "log σ", "cumsum": "Σ running", "cumprod": "Π running",
+    "inv": "X⁻¹", "det": "det", "slogdet": "log |det|", "swapaxes": "swap axes", "moveaxis": "move axis", "conj": "z̄",
+    "real": "Re", "imag": "Im", "index_update": "[…] ←", "tril": "◺", "triu": "◹", "cholesky": "L of LLᵀ",
+    "normal_cdf": "Φ", "normal_pdf": "φ", "hypot": "√(a²+b²)", "logaddexp": "log(eᵃ+eᵇ)",
     "transpose": "T", "maximum": "max", "minimum": "min", "logical_not": "not", "invert": "not",
     "concatenate": "concat", "expand_dims": "expand", "broadcast_to": "broadcast", "dropout_mask": "dropout",
     "logsumexp": "log Σ exp", "log_softmax": "log softmax", "binary_cross_entropy": "BCE",
     "binary_cross_entropy_with_logits": "BCE of logits",
     "cross_entropy": "CE", "squared_error": "(a−b)²", "alias": "=",
 }
-REDUCTIONS = {"sum", "mean", "max", "min", "logsumexp"}
+REDUCTIONS = {"sum", "mean", "max", "min", "logsumexp", "prod", "var", "std", "median", "norm", "nanmax", "nanmin",
+              "cumsum", "cumprod", "argmax", "argmin", "any", "all", "count_nonzero"}
 RAISED = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 
 
@@ -47,6 +54,8 @@ def symbol(op: str, constants: Sequence[str | None], options: Mapping[str, Any])
     if op == "getitem" and "index" in options:
         text = f"[{index(options['index'])}]"
         return text if len(text) <= 16 else "[…]"
+    if op == "einsum" and "subscripts" in options:
+        return str(options["subscripts"]).replace("->", " → ")
     if op in INFIX and len(constants) == 2:
         left, right = constants
         return " ".join(part for part in (left, INFIX[op], right) if part is not None)

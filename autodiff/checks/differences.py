@@ -10,6 +10,7 @@ import numpy as np
 
 from autodiff.checks.noise import DOUBLE, REPEATS, shaking
 from autodiff.checks.program import Each
+from autodiff.ops.complex import is_complex
 from autodiff.record import Record
 from autodiff.tape import Tape
 from autodiff.tensor import Tensor
@@ -70,6 +71,9 @@ def complex_step(tape: Tape, wrt: Tensor | Record, indices: Sequence[Index] | No
     point, record, x = start(wrt, values)
     x = x.astype(np.complex128)
     h = STEP * scale_of(x)
+
+    if any(is_complex(r) for r in tape.all):
+        raise NotAnalytic("the program computes with complex numbers itself")
 
     def analytic(r: Record, y: Any) -> Any:
         parts = y if isinstance(y, tuple) else (y,)

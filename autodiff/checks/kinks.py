@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from autodiff.kinds import Op
+from autodiff.ops import activations, reductions, selecting, shapes, stable, trigonometric
 from autodiff.ops import arithmetic as a
-from autodiff.ops import reductions, shapes, stable
 from autodiff.record import Record
 from autodiff.sites import locate
 
@@ -54,6 +54,51 @@ def from_whole(x: Any, dx: Any, **_: Any) -> Any:
     return np.abs(x - np.round(x)), dx
 
 
+def from_half(x: Any, dx: Any, decimals: int = 0) -> Any:
+    """Rounding halfway between its results."""
+    scaled = x * 10.0 ** decimals
+    return np.abs(scaled - np.floor(scaled) - 0.5), dx * 10.0 ** decimals
+
+
+def from_jump(x: Any, z: Any, dx: Any, dz: Any, **_: Any) -> Any:
+    """A remainder where the quotient is whole."""
+    q = x / z
+    return np.abs(q - np.round(q)), dx / np.abs(z) + np.abs(q / z) * dz
+
+
+def from_origin(x: Any, z: Any, dx: Any, dz: Any, **_: Any) -> Any:
+    """A length or an angle at the origin."""
+    return np.hypot(x, z), dx + dz
+
+
+def from_null(x: Any, dx: Any, axis: Any = None, **_: Any) -> Any:
+    """A norm at 0."""
+    return np.broadcast_to(np.sqrt(np.sum(x * x, axis=axis, keepdims=True)), np.shape(x)), dx
+
+
+def from_constant(x: Any, dx: Any, axis: Any = None, **_: Any) -> Any:
+    """A standard deviation of what is all the same."""
+    return np.broadcast_to(np.std(x, axis=axis, keepdims=True), np.shape(x)), dx
+
+
+def from_edges(x: Any, dx: Any, min_val: float = -1.0, max_val: float = 1.0) -> Any:
+    """Hardtanh at its edges."""
+    return np.minimum(np.abs(x - min_val), np.abs(x - max_val)), dx
+
+
+def from_middle(x: Any, dx: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    """A median where another element is as large."""
+    z = reductions.lined_up(x, axis)
+    s, n = np.sort(z, -1), np.shape(z)[-1]
+    width = WIDTHS * 2 * np.max(dx)
+    gap = np.full(np.shape(z), np.inf)
+    for i in {(n - 1) // 2, n // 2}:
+        away = np.abs(z - s[..., i:i + 1])
+        tied = np.sum(away <= width, -1, keepdims=True) > 1
+        gap = np.where(tied, np.minimum(gap, away), gap)
+    return reductions.put_back(gap, x, axis), 2 * np.max(dx)
+
+
 def from_bounds(x: Any, low: Any, high: Any, dx: Any, dlow: Any, dhigh: Any, **_: Any) -> Any:
     """Clip at its bounds."""
     gaps = [np.abs(x - bound) for bound in (low, high) if bound is not None]
@@ -72,11 +117,36 @@ def from_top(sign: int) -> Callable[..., Any]:
     return gap
 
 
+def from_neighbour(x: Any, dx: Any, axis: Any = -1, **_: Any) -> Any:
+    """A sort where two elements are equal: how far each is from the nearest."""
+    x, along = (np.reshape(x, -1), 0) if axis is None else (np.asarray(x), axis)
+    if x.ndim == 0 or x.shape[along] < 2:
+        return np.full(np.shape(x), np.inf), 2 * np.max(dx, initial=0)
+    order = np.argsort(x, axis=along, kind="stable")
+    gaps = np.diff(np.take_along_axis(x, order, along), axis=along)
+    edge = [(0, 0)] * x.ndim
+    edge[along] = (1, 1)
+    gaps = np.pad(gaps, edge, constant_values=np.inf)
+    n = x.shape[along]
+    nearest = np.minimum(np.take(gaps, np.arange(n), along), np.take(gaps, np.arange(1, n + 1), along))
+    distance = np.empty(x.shape)
+    np.put_along_axis(distance, order, nearest, along)
+    return distance, 2 * np.max(dx, initial=0)
+
+
 KINKS: dict[Op, Callable[..., Any]] = {
     a.absolute: from_zero, a.sign: from_zero, stable.relu: from_zero, a.floor: from_whole,
+    a.fabs: from_zero, a.signbit: from_zero, activations.elu: from_zero, activations.leaky_relu: from_zero,
+    a.copysign: lambda x, z, dx, dz: (np.abs(x), dx), a.heaviside: lambda x, z, dx, dz: (np.abs(x), dx),
+    a.ceil: from_whole, a.trunc: from_whole, a.rint: from_half, a.round_: from_half, activations.hardtanh: from_edges,
+    a.fmax: apart, a.fmin: apart, a.remainder: from_jump, a.fmod: from_jump, a.floor_divide: from_jump,
+    a.hypot: from_origin, trigonometric.arctan2: from_origin, reductions.norm: from_null,
+    reductions.std: from_constant, reductions.median: from_middle,
+    reductions.nanmax: from_top(1), reductions.nanmin: from_top(-1),
+    reductions.argmax: from_top(1), reductions.argmin: from_top(-1),
     a.maximum: apart, a.minimum: apart, a.clip: from_bounds,
     a.greater: apart, a.greater_equal: apart, a.less: apart, a.less_equal: apart, a.equal: apart, a.not_equal: apart,
-    reductions.max_: from_top(1), reductions.min_: from_top(-1),
+    reductions.max_: from_top(1), reductions.min_: from_top(-1), selecting.argsort: from_neighbour,
 }
 
 

@@ -21,7 +21,20 @@ import numpy as np
 from autodiff.checks.kinks import Kink, kinks_of, with_kinks
 from autodiff.checks.program import Each, Gradient
 from autodiff.kinds import Op
-from autodiff.ops import arithmetic, elementary, indexing, products, reductions, shapes, stable
+from autodiff.ops import (
+    activations,
+    arithmetic,
+    contraction,
+    cumulative,
+    elementary,
+    indexing,
+    products,
+    reductions,
+    selecting,
+    shapes,
+    stable,
+)
+from autodiff.ops import complex as complex_
 from autodiff.record import Record
 from autodiff.tape import Tape
 
@@ -34,9 +47,13 @@ DOUBLE = float(np.finfo(np.float64).eps)
 # What only moves, chooses or negates values does not round (and a rounded maximum would equal none of its operands).
 EXACT: set[Op] = {
     shapes.reshape, shapes.transpose, shapes.expand_dims, shapes.squeeze, shapes.broadcast_to, shapes.split,
-    shapes.concatenate, shapes.stack, indexing.item, indexing.items, reductions.max_, reductions.min_,
+    shapes.concatenate, shapes.stack, shapes.swapaxes, shapes.moveaxis, shapes.flip, shapes.roll, shapes.rot90,
+    shapes.pad, shapes.tile, shapes.tril, shapes.triu, shapes.diag, selecting.repeat, complex_.imag, complex_.conj,
+    indexing.put, indexing.item, indexing.items, reductions.max_, reductions.min_,
     arithmetic.maximum, arithmetic.minimum, arithmetic.where, arithmetic.clip, arithmetic.absolute,
-    arithmetic.negative, elementary.alias, elementary.real, stable.relu,
+    arithmetic.fmax, arithmetic.fmin, arithmetic.fabs, arithmetic.copysign, arithmetic.heaviside, arithmetic.fmod,
+    reductions.nanmax, reductions.nanmin, elementary.nan_to_num, activations.hardtanh,
+    arithmetic.negative, elementary.alias, complex_.real, stable.relu,
 }
 # What adds up many terms rounds relative to these, not to their sum, and more often the more they are.
 ADDING: dict[Op, Callable[[Any, Any], float]] = {
@@ -44,6 +61,13 @@ ADDING: dict[Op, Callable[[Any, Any], float]] = {
     products.linear: lambda x, y: np.shape(x)[-1],
     reductions.sum_: lambda x, y: np.size(x) / max(np.size(y), 1),
     reductions.mean_: lambda x, y: np.size(x) / max(np.size(y), 1),
+    contraction.contract: lambda x, y: max(np.shape(x), default=1),
+    reductions.prod: lambda x, y: np.size(x) / max(np.size(y), 1),
+    reductions.var: lambda x, y: np.size(x) / max(np.size(y), 1),
+    reductions.std: lambda x, y: np.size(x) / max(np.size(y), 1),
+    reductions.norm: lambda x, y: np.size(x) / max(np.size(y), 1),
+    cumulative.cumsum: lambda x, y: max(np.shape(x), default=1),
+    cumulative.cumprod: lambda x, y: max(np.shape(x), default=1),
     shapes.sum_to: lambda x, y: np.size(x) / max(np.size(y), 1),
 }
 

@@ -12,6 +12,7 @@ import numpy as np
 from autodiff.checks.differences import STEP, extrapolated, scale_of
 from autodiff.forward import contribution
 from autodiff.kinds import At
+from autodiff.ops.complex import is_complex
 from autodiff.ops.indexing import put_together
 from autodiff.record import Record
 from autodiff.sites import is_ours, locate
@@ -66,7 +67,7 @@ def wrong_rules(tape: Tape, skip: set[Record] | None = None) -> list[WrongRule]:
     rng = np.random.default_rng(0)
     found = []
     for r in tape:
-        if not r.requires_grad or (skip and r in skip):
+        if not r.requires_grad or (skip and r in skip) or is_complex(r, *r.inputs):
             continue
         for i, x in enumerate(r.inputs):
             if isinstance(x, Record) and x.requires_grad and floating(x.value) and not isinstance(x.value, tuple):

@@ -1,8 +1,9 @@
 """The four operations, powers and what chooses between values.
 
 In every table y is the result. Kinks (where there is no derivative and one value must be chosen)
-are decided here once: |0|' = 0, a tie of maximum or minimum gives each side half, and clip passes the gradient
-on the closed interval, edges included.
+are decided here once: |0|' = 0, a tie of maximum or minimum (fmax, fmin) gives each side half, and clip passes the
+gradient on the closed interval, edges included. A remainder has slope 1 also where it jumps; hypot at the origin has
+gradient 0; copysign is flat at 0 and in its second operand, heaviside flat in its first.
 """
 
 from __future__ import annotations
@@ -65,13 +66,47 @@ integer_power: Op = elementwise("integer_power", product_power, lambda y, x, n: 
 
 maximum  = elementwise("maximum",  np.maximum,        lambda y, a, b: share(a > b, a, b),  lambda y, a, b: share(b > a, a, b))
 minimum  = elementwise("minimum",  np.minimum,        lambda y, a, b: share(a < b, a, b),  lambda y, a, b: share(b < a, a, b))
-absolute = elementwise("absolute", np.absolute,       lambda y, x: np.sign(x),
+fmax     = elementwise("fmax",     np.fmax,           lambda y, a, b: share((a > b) | (b != b), a, b),
+                       lambda y, a, b: share((b > a) | (a != a), a, b))              # a NaN is ignored
+fmin     = elementwise("fmin",     np.fmin,           lambda y, a, b: share((a < b) | (b != b), a, b),
+                       lambda y, a, b: share((b < a) | (a != a), a, b))
+absolute = elementwise("absolute", np.absolute,       lambda y, x: direction(x, y) if np.iscomplexobj(x) else np.sign(x),
                        analytic=lambda x: np.where(real(x) < 0, -x, x)[()])
+fabs     = elementwise("fabs",     np.fabs,           lambda y, x: np.sign(x),     analytic=absolute.analytic)
+copysign = elementwise("copysign", np.copysign,       lambda y, a, b: np.sign(a) * np.sign(y), None,
+                       analytic=lambda a, b: np.where(np.signbit(real(a)) != np.signbit(real(b)), -a, a)[()])
+heaviside = elementwise("heaviside", np.heaviside,    None,                          lambda y, x, half: x == 0,
+                        analytic=lambda x, half: np.where(real(x) == 0, half, np.heaviside(real(x), 0.0))[()])
+hypot: Op = elementwise("hypot",   np.hypot,          lambda y, a, b: a / or_infinite(y),     lambda y, a, b: b / or_infinite(y),
+                        analytic=lambda a, b: np.sqrt(a * a + b * b))
+float_power = elementwise("float_power", np.float_power,                             # always in float64
+                          lambda y, a, b: b * a ** one_less(a, b),
+                          lambda y, a, b: y * log_of(a))
+remainder = elementwise("remainder", np.remainder,    1,                             lambda y, a, b: -floor_divide(a, b),
+                        analytic=lambda a, b: rest_of(np.remainder, a, b))
+fmod     = elementwise("fmod",     np.fmod,           1,                             lambda y, a, b: np.rint((y - a) / b),
+                       analytic=lambda a, b: rest_of(np.fmod, a, b))
+
+
+def direction(z: Any, size: Any) -> Any:
+    """The conjugate of z / |z|, 0 where z is: d|z| = Re(direction dz)."""
+    return np.conj(z) / where(size == 0, 1, size)
 
 
 def share(wins: Any, a: Any, b: Any) -> Any:
     """1 where this side is chosen, 1/2 at a tie."""
     return wins + 0.5 * (a == b)
+
+
+def or_infinite(y: Any) -> Any:
+    """A divisor, but ∞ for 0: where a length is 0 its gradient is 0."""
+    return where(y == 0, np.inf, y)
+
+
+def rest_of(division: Any, a: Any, b: Any) -> Any:
+    """A remainder a - n b, n whole: its replay form."""
+    y = division(real(a), real(b))
+    return y + (a - real(a)) + (b - real(b)) * np.rint((y - real(a)) / real(b))
 
 
 def clipped(x: Any, low: Any, high: Any) -> Any:
@@ -119,3 +154,9 @@ bitwise_xor   = constant("bitwise_xor",   operator.xor)
 invert        = constant("invert",        operator.invert)
 sign          = constant("sign",          np.sign,     by_real_part(np.sign))
 floor         = constant("floor",         np.floor,    by_real_part(np.floor))
+ceil          = constant("ceil",          np.ceil,     by_real_part(np.ceil))
+trunc         = constant("trunc",         np.trunc,    by_real_part(np.trunc))
+rint          = constant("rint",          np.rint,     by_real_part(np.rint))
+floor_divide: Op = constant("floor_divide", np.floor_divide, by_real_part(np.floor_divide))
+signbit       = constant("signbit",       np.signbit,  by_real_part(np.signbit))
+round_        = constant("round",         lambda x, decimals=0: np.round(x, decimals),  lambda x, decimals=0: np.round(real(x), decimals))

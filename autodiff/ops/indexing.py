@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.kinds import At, Op, linear_op
+from autodiff.kinds import At, Op, constant, linear_op
 from autodiff.tensor import Tensor
 
 
@@ -78,17 +78,87 @@ def picked(g: Any, y: Any, *operands: Any, indices: tuple[tuple[Any, int], ...],
     return [g[filled(index, arrays[start:start + holes(index)])] for index, start in indices]
 
 
+def replaced(x: Any, value: Any, *arrays: Any, index: Any) -> Any:
+    """A copy of x with ``copy[index] = value``."""
+    if x.dtype.kind in "biu" and np.result_type(value).kind in "fc":
+        raise TypeError(f"values of dtype {np.result_type(value)} do not fit an array of dtype {x.dtype}; "
+                        "convert that with .astype(np.float64)")
+    out = np.copy(x)
+    out[filled(index, arrays)] = value
+    return out if out.ndim else out[()]
+
+
+def written_last(x: Any, *arrays: Any, index: Any) -> Any:
+    """Which elements of a value assigned to ``x[index]`` are still there: of several for one place the last."""
+    where = filled(index, arrays)
+    order = np.zeros_like(x, dtype=np.intp)
+    turn = np.reshape(np.cumsum(np.ones_like(order[where])), np.shape(order[where]))
+    order[where] = turn
+    return order[where] == turn
+
+
+def assigned(g: Any, y: Any, x: Any, value: Any, *arrays: Any, index: Any) -> list[Any]:
+    """g where x was left as it was, and g at the index."""
+    at = getitem(g, filled(index, arrays))
+    if any(not_a_mask(array) for array in arrays):
+        at = np.where(last(x, *arrays, index=index), at, 0)
+    extra = np.ndim(value) - np.ndim(at)                            # assignment drops leading axes of length one
+    return [put(g, 0, *arrays, index=index), np.expand_dims(at, tuple(range(extra))) if extra > 0 else at]
+
+
+def not_a_mask(array: Any) -> bool:
+    """Whether an array in an index may name a place twice."""
+    return bool(array.dtype.kind != "b")
+
+
 # ------------- name       forward                                             transpose
 item    = linear_op("getitem", lambda x, index: operator.getitem(x, index),    lambda g, y, x, index: At(g, index))
 items   = Op(lambda x, *arrays, index: x[filled(index, arrays)], "getitem").variadic(
     lambda g, y, x, *arrays, index: [At(g, index, arrays)], leading=lambda options: 1)
 scatter = Op(placed, "scatter").variadic(picked, leading=lambda options: len(options["indices"]))
+put: Op = Op(replaced, "index_update").variadic(assigned, leading=lambda options: 2)
+last    = constant("written_last", written_last)
 
 
 def getitem(x: Any, index: Any) -> Any:
     """``x[index]``: basic, integer, boolean and mixed."""
     template, arrays = separated(index)
     return items(x, *arrays, index=template) if arrays else item(x, index=index)
+
+
+def index_update(x: Any, index: Any, value: Any) -> Any:
+    """x with ``x[index] = value``, as a new array; x itself is left as it is.
+
+    Linear in both: what is overwritten has gradient zero. An index that names a place several times writes there
+    several times, and the last value stays.
+
+    Parameters
+    ----------
+    x : Tensor or array
+        Any shape; the result has its shape and dtype.
+    index : int, slice, array, mask or tuple of these
+        As between brackets; arrays in it may be tensors.
+    value : Tensor, array or number
+        Broadcast to ``x[index]``.
+
+    Raises
+    ------
+    OperandError
+        If `value` is floating-point and x holds integers.
+
+    Examples
+    --------
+    >>> x = ad.Tensor([1.0, 2.0, 3.0], requires_grad=True)
+    >>> y = ad.index_update(x, 1, x[0] * 10)
+    >>> y.numpy()
+    array([ 1., 10.,  3.])
+    >>> y.sum().backward()
+    >>> x.grad
+    array([11.,  0.,  1.])
+    """
+    template, arrays = separated(index)
+    x, value = (v if isinstance(v, Tensor) or hasattr(v, "__array_ufunc__") else np.asarray(v)[()] for v in (x, value))
+    return put(x, value, *arrays, index=template)
 
 
 def put_together(parts: list[At], like: Any, arrived: Any = None) -> Any:

@@ -80,6 +80,26 @@ def layers(g: Any, y: Any, *xs: Any, axis: int = 0) -> list[Any]:
     return [g[(*before, i)] for i in range(len(xs))]
 
 
+def opposite(shift: Any) -> Any:
+    """The shift that undoes this one."""
+    return tuple(-s for s in shift) if isinstance(shift, tuple) else -shift
+
+
+def inside(g: Any, width: tuple[tuple[int, int], ...]) -> Any:
+    """What is within a margin."""
+    return g[tuple(slice(before, n - after) for (before, after), n in zip(width, np.shape(g)))]
+
+
+def laid_over(g: Any, x: Any, reps: Any) -> Any:
+    """The tiles of g, added up."""
+    ndim = max(np.ndim(x), len(reps) if isinstance(reps, tuple) else 1)
+    reps = reps if isinstance(reps, tuple) else (reps,)
+    reps = (1,) * (ndim - len(reps)) + reps
+    sizes = (1,) * (ndim - np.ndim(x)) + np.shape(x)
+    tiles = np.reshape(g, tuple(k for pair in zip(reps, sizes) for k in pair))
+    return np.reshape(np.sum(tiles, axis=tuple(range(0, 2 * ndim, 2))), np.shape(x))
+
+
 # ----------------------- name            forward                                              transpose
 reshape      = linear_op("reshape",      lambda x, shape: np.reshape(x, shape),               lambda g, y, x, shape: np.reshape(g, np.shape(x)))
 transpose    = linear_op("transpose",    lambda x, axes=None: np.transpose(x, axes),          lambda g, y, x, axes=None: np.transpose(g, inverse(order_of(axes, np.ndim(x)))))
@@ -88,6 +108,16 @@ squeeze      = linear_op("squeeze",      lambda x, axis=None: np.squeeze(x, axis
 broadcast_to: Op = linear_op("broadcast_to", repeated,                                           lambda g, y, x, shape: sum_to(g, shape=np.shape(x)))
 sum_to: Op   = linear_op("sum_to",       summed_to,                                           lambda g, y, x, shape: broadcast_to(g, shape=np.shape(x)))
 split        = linear_op("split",        pieces,                                              lambda g, y, x, indices_or_sections, axis=0: np.concatenate(g, axis))
+swapaxes     = linear_op("swapaxes",     lambda x, axis1, axis2: np.swapaxes(x, axis1, axis2), lambda g, y, x, axis1, axis2: np.swapaxes(g, axis1, axis2))
+moveaxis     = linear_op("moveaxis",     lambda x, source, destination: np.moveaxis(x, source, destination), lambda g, y, x, source, destination: np.moveaxis(g, destination, source))
+flip         = linear_op("flip",         lambda x, axis=None: np.flip(x, axis),               lambda g, y, x, axis=None: np.flip(g, axis))
+roll         = linear_op("roll",         lambda x, shift, axis=None: np.roll(x, shift, axis), lambda g, y, x, shift, axis=None: np.roll(g, opposite(shift), axis))
+rot90        = linear_op("rot90",        lambda x, k=1, axes=(0, 1): np.rot90(x, k, axes),    lambda g, y, x, k=1, axes=(0, 1): np.rot90(g, -k, axes))
+pad: Op      = linear_op("pad",          lambda x, pad_width: np.pad(x, pad_width or 0),           lambda g, y, x, pad_width: inside(g, pad_width))
+tile         = linear_op("tile",         lambda x, reps: np.tile(x, reps),                    lambda g, y, x, reps: laid_over(g, x, reps))
+tril         = linear_op("tril",         lambda x, k=0: np.tril(x, k),                        lambda g, y, x, k=0: np.tril(g, k))
+triu         = linear_op("triu",         lambda x, k=0: np.triu(x, k),                        lambda g, y, x, k=0: np.triu(g, k))
+diag         = linear_op("diag",         lambda x, k=0: np.diag(x, k),                        lambda g, y, x, k=0: np.diagonal(g, k))
 
 concatenate = Op(lambda *xs, axis=0: np.concatenate(xs, axis), "concatenate").variadic(parted)
 stack = Op(lambda *xs, axis=0: np.stack(xs, axis), "stack").variadic(layers)

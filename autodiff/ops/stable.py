@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from autodiff.kinds import Op, elementwise
+from autodiff.ops.elementary import LOG_2
 from autodiff.ops.shapes import spread
 
 quiet = np.errstate(over="ignore")
@@ -53,6 +54,24 @@ def positive_part(x: Any) -> Any:
     array([0., 0., 1.])
     """
     return np.maximum(x, 0)
+
+
+def larger_and_rest(a: Any, b: Any) -> tuple[Any, Any]:
+    """max(a, b) and min(a, b) - max(a, b), which is never positive."""
+    top = np.maximum(a, b)
+    return top, np.minimum(a, b) - top
+
+
+def log_of_two(a: Any, b: Any) -> Any:
+    """np.logaddexp, which knows no complex numbers."""
+    top, rest = larger_and_rest(a, b)
+    return top + np.log1p(np.exp(rest))
+
+
+def log2_of_two(a: Any, b: Any) -> Any:
+    """np.logaddexp2, which knows no complex numbers."""
+    top, rest = larger_and_rest(a, b)
+    return top + np.log1p(np.exp2(rest)) / LOG_2
 
 
 def shifted_exp(x: Any, axis: Any) -> tuple[Any, Any]:
@@ -106,6 +125,10 @@ def log_normalised_exp(x: Any, axis: Any = -1) -> Any:
 sigmoid  = elementwise("sigmoid",  logistic,                     lambda y, x: y * (1 - y),   vjp={0: lambda g, y, x: g * (y * (1 - y))})
 softplus = elementwise("softplus", smooth_relu,                  lambda y, x: sigmoid(x))
 relu     = elementwise("relu",     positive_part,                 lambda y, x: x > 0)
+
+# --------------------- name          forward        ∂y/∂a                                        ∂y/∂b
+logaddexp  = elementwise("logaddexp",  np.logaddexp,  lambda y, a, b: sigmoid(a - b),              lambda y, a, b: sigmoid(b - a),            analytic=log_of_two)
+logaddexp2 = elementwise("logaddexp2", np.logaddexp2, lambda y, a, b: sigmoid((a - b) * LOG_2),    lambda y, a, b: sigmoid((b - a) * LOG_2),  analytic=log2_of_two)
 
 # --------------------- not elementwise: vjp
 softmax = Op(normalised_exp, "softmax").vjp(

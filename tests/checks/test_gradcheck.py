@@ -10,7 +10,24 @@ from autodiff.checks.differences import NotAnalytic, complex_step, richardson
 from autodiff.checks.numeric import GradcheckError, gradcheck
 from autodiff.checks.rules import wrong_rules
 from autodiff.kinds import Op, select
-from autodiff.ops import arithmetic, elementary, indexing, losses, products, random, reductions, shapes, stable
+from autodiff.ops import (
+    activations,
+    arithmetic,
+    contraction,
+    cumulative,
+    elementary,
+    indexing,
+    linalg,
+    losses,
+    products,
+    random,
+    reductions,
+    selecting,
+    shapes,
+    stable,
+    trigonometric,
+)
+from autodiff.ops import complex as complex_
 
 rng = np.random.default_rng(5)
 A = rng.normal(size=(3, 4))
@@ -42,6 +59,81 @@ CASES = {
     "log": (np.log, P),
     "log1p": (np.log1p, P),
     "tanh": (np.tanh, A),
+    "swapaxes": (lambda a: np.swapaxes(a, 0, 1) ** 2, A),
+    "moveaxis": (lambda a: np.moveaxis(a, 0, 1) ** 2, A),
+    "flip": (lambda a: np.flip(a) * a, A),
+    "roll": (lambda a: np.roll(a, 1) * a, A),
+    "rot90": (lambda a: np.rot90(a) ** 2, A),
+    "pad": (lambda a: np.pad(a, 1) ** 2, A),
+    "tile": (lambda a: np.tile(a, 2) ** 2, A),
+    "repeat": (lambda a: np.repeat(a, [1, 0, 2], axis=0) ** 2, A),
+    "tril": (lambda a: np.tril(a) ** 2, A),
+    "triu": (lambda a: np.triu(a) ** 2, A),
+    "diag": (lambda a: np.diag(a[0]) @ np.diag(a[1]), A),
+    "argsort": (lambda a: np.sort(a) ** 2, A),
+    "index_update": (lambda a, b: ad.index_update(a, 1, b[0]) ** 2, A, B),
+    "written_last": (lambda a, b: ad.index_update(a, [0, 2, 0], b) ** 2, A, B),
+    "einsum": (lambda a, b: np.einsum("ij,kj->ik", a, b), A, B),
+    "conj": (lambda a: np.conj(a) * a, A),
+    "imag": (lambda a: np.imag(a * (1 + 2j) * a), A),
+    "solve": (lambda a: np.linalg.solve(a @ a.T + np.eye(3), a), A),
+    "inv": (lambda a: np.linalg.inv(a @ a.T + np.eye(3)), A),
+    "det": (lambda a: np.linalg.det(a @ a.T), A),
+    "slogdet": (lambda a: np.linalg.slogdet(a @ a.T)[1], A),
+    "cholesky": (lambda a: np.linalg.cholesky(a @ a.T + np.eye(3)), A),
+    "exp2": (np.exp2, A),
+    "expm1": (np.expm1, A),
+    "log2": (np.log2, P),
+    "log10": (np.log10, P),
+    "cbrt": (np.cbrt, A),
+    "reciprocal": (np.reciprocal, P),
+    "nan_to_num": (lambda a: np.nan_to_num(a) ** 2, A),
+    "fmax": (np.fmax, A, B),
+    "fmin": (np.fmin, A, B),
+    "fabs": (np.fabs, A),
+    "copysign": (lambda a, b: np.copysign(a, b) * a, A, B),
+    "heaviside": (lambda a, b: np.heaviside(a, b) * a, A, B),
+    "hypot": (np.hypot, A, B),
+    "float_power": (np.float_power, P, B),
+    "remainder": (lambda a, b: (a * 7 % b) ** 2, A, P),
+    "fmod": (lambda a, b: np.fmod(a * 7, b) ** 2, A, P),
+    "logaddexp": (np.logaddexp, A, B),
+    "logaddexp2": (np.logaddexp2, A, B),
+    "sin": (np.sin, A),
+    "cos": (np.cos, A),
+    "tan": (np.tan, P),
+    "arcsin": (np.arcsin, P),
+    "arccos": (np.arccos, P),
+    "arctan": (np.arctan, A),
+    "arctan2": (np.arctan2, A, B),
+    "sinh": (np.sinh, A),
+    "cosh": (np.cosh, A),
+    "arcsinh": (np.arcsinh, A),
+    "arccosh": (lambda p: np.arccosh(1 + p), P),
+    "arctanh": (np.arctanh, P),
+    "sinc": (np.sinc, A),
+    "radians": (lambda a: np.radians(a) ** 2, A),
+    "degrees": (lambda a: np.degrees(a) ** 2, A),
+    "log_sigmoid": (ad.log_sigmoid, A),
+    "normal_pdf": (activations.normal_pdf, A),
+    "normal_cdf": (activations.normal_cdf, A),
+    "gelu": (ad.gelu, A),
+    "gelu_tanh": (ad.gelu_tanh, A),
+    "silu": (ad.silu, A),
+    "mish": (ad.mish, A),
+    "elu": (lambda a: ad.elu(a, alpha=0.7), A),
+    "leaky_relu": (lambda a: ad.leaky_relu(a, negative_slope=0.1) ** 2, A),
+    "hardtanh": (lambda a: ad.hardtanh(a, max_val=0.5) ** 2, A),
+    "prod": (lambda a: a.prod(axis=1) * a.prod(), A),
+    "median": (lambda a: np.median(a, axis=0) * np.median(a), A),
+    "var": (lambda a: a.var(axis=0, ddof=1) * a.var(), A),
+    "std": (lambda a: a.std(axis=0) * a.std(ddof=1), A),
+    "norm": (lambda a: np.linalg.norm(a, axis=0) * np.linalg.norm(a), A),
+    "nanmax": (lambda a: np.nanmax(a, axis=0) * np.nanmax(a), A),
+    "nanmin": (lambda a: np.nanmin(a, axis=0) * np.nanmin(a), A),
+    "cumsum": (lambda a: np.cumsum(a, axis=1) ** 2 + np.cumsum(a).sum(), A),
+    "cumprod": (lambda a: (np.cumprod(a, axis=1), np.cumprod(a)), A),
+    "recurrence": (cumulative.recurrence, A, B),
     "alias": (lambda a: np.positive(a) ** 2, A),
     "copy": (lambda a: np.copy(a) ** 2, A),
     "real": (lambda a: np.real(a) ** 2, A),
@@ -77,7 +169,8 @@ CASES = {
 }
 CONSTANT = {"greater", "greater_equal", "less", "less_equal", "equal", "not_equal", "logical_and", "logical_or",
             "logical_xor", "logical_not", "bitwise_and", "bitwise_or", "bitwise_xor", "invert", "sign", "floor",
-            "one_hot"}
+            "one_hot", "ceil", "trunc", "rint", "round", "floor_divide", "signbit", "middle", "argmax",
+            "argmin", "any", "all", "count_nonzero", "nonzero"}
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -94,7 +187,8 @@ def test_every_operation_in_float32(name):
 
 
 def test_no_operation_is_forgotten():
-    modules = (arithmetic, elementary, indexing, losses, products, random, reductions, shapes, stable)
+    modules = (activations, arithmetic, complex_, contraction, cumulative, elementary, indexing, linalg, losses,
+               products, random, reductions, selecting, shapes, stable, trigonometric)
     names = {x.name for module in modules for x in vars(module).values() if isinstance(x, Op)} - {select.name}
     assert names - set(CASES) - CONSTANT - {"truncate", "astype"} == set()
 

@@ -27,7 +27,7 @@ def test_value_is_numpys(case):
     plainly = case.f(np, *xs)
     assert not isinstance(plainly, ad.Tensor)
     assert y.dtype == np.asarray(plainly).dtype
-    if not case.name.startswith("power"):  # whole powers are products here
+    if not case.name.startswith("power") and "order" not in case.tags:  # whole powers are products here
         assert np.array_equal(y.numpy(), plainly)
 
 
@@ -189,7 +189,7 @@ def test_what_decides_values_is_recorded_without_a_derivative(name):
     assert len(ad.Tape(y)) >= 1
     assert ad.Tape(y)[-1].op.kind == "constant"
     [g] = ad.gradients((y * x).sum(), [x])
-    assert np.array_equal(g, expected.astype(float))
+    assert np.array_equal(g, np.broadcast_to(expected.astype(float), a.shape))
     [g, *_] = ad.gradients((x * y * x).sum(), [x], record=True)
     assert np.array_equal(g.numpy(), 2 * expected * a)
 

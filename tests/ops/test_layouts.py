@@ -20,10 +20,10 @@ def spaced(x):
 
 
 LAYOUTS = {
-    "fortran": np.asfortranarray,
+    "fortran": lambda x: np.array(x, order="F"),
     "spaced": spaced,
     "backwards": lambda x: np.ascontiguousarray(x[::-1])[::-1] if x.ndim else x,
-    "transposed": lambda x: np.ascontiguousarray(x.T).T,
+    "transposed": lambda x: np.array(x.T, order="C").T,
     "unaligned": lambda x: (
         np.frombuffer(b"\0" + x.tobytes(), dtype=np.uint8)[1:].view(x.dtype).reshape(x.shape) if x.size else x
     ),

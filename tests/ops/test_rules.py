@@ -2,6 +2,7 @@
 
 from contextlib import suppress
 from functools import partial
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -10,7 +11,6 @@ import autodiff as ad
 from autodiff import ops
 from autodiff.forward import contribution
 from autodiff.kinds import At, Op
-from autodiff.ops import arithmetic, elementary, losses, products, random, reductions, shapes, stable
 from autodiff.record import Record
 from tests.table import CONSTANT, TABLE, close, recorded, tensors, weight
 
@@ -80,7 +80,7 @@ def test_rules_are_pure(case):
 @lines
 def test_stated_tangents_are_pure(case):
     for r, i, _, g, y, operands in rules(case):
-        if r.op.tangents is None:
+        if r.op.tangents is None or r.op.tangents[i] is None:
             continue
         t = frozen(weight(operands[i], seed=3).astype(operands[i].dtype)[()])
         c = r.op.tangents[i](t, y, *operands, **r.options)
@@ -93,7 +93,7 @@ def test_stated_tangents_are_pure(case):
 def test_elementwise_rules_are_g_times_the_partial(case):
     """Also where a faster vjp is stated beside the partial derivative."""
     for r, i, edge, g, y, operands in rules(case):
-        if r.op.kind != "elementwise":
+        if r.op.kind != "elementwise" or r.op.partials[i] is None:
             continue
         d = r.op.partials[i]
         expected = g * d if isinstance(d, int) else g * d(y, *operands, **r.options)
@@ -110,7 +110,8 @@ def test_every_op_is_in_the_table():
     """No operation without a line: the kinds that have a derivative, and those without."""
     declared = {
         op.name
-        for module in (arithmetic, elementary, losses, products, random, reductions, shapes, stable, ops.indexing)
+        for module in vars(ops).values()
+        if isinstance(module, ModuleType)
         for op in vars(module).values()
         if isinstance(op, Op)
     }
@@ -156,7 +157,7 @@ def ad_leaves(t):
 @lines
 def test_float32_stays_float32(case):
     """No rule and no forward widens: value, gradient, recorded gradient and tangent keep the dtype."""
-    if "rounds" in case.tags or case.name in (
+    if case.tags & {"rounds", "widens"} or case.name in (
         "astype",
         "power_array",
         "where_integers",

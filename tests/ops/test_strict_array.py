@@ -247,7 +247,7 @@ def test_the_stand_in_is_strict():
         lambda: np.asarray(a),
         lambda: a + np.ones(3),
         lambda: np.where(np.ones(3, bool), a, a),
-        lambda: np.linalg.norm(a),
+        lambda: np.trapezoid(a),
         lambda: np.ones(3).dot(a),
         lambda: a.__setitem__(0, np.ones(())),
     ):
@@ -266,7 +266,8 @@ def test_the_stand_in_is_strict():
         c
         for c in TABLE
         if all(isinstance(a, Arg) for a in c.args)
-        and not c.name.startswith(("where", "item_", "cross_entropy", "concatenate_integers", "stack_integers"))
+        and not c.name.startswith(("where", "select", "choose", "item_", "cross_entropy", "concatenate_integers"))
+        and c.name != "stack_integers"
     ],
     ids=str,
 )
