@@ -33,7 +33,8 @@ from autodiff.record import Record
 from autodiff.reverse import ones
 from autodiff.state import Setting, grad_mode, watchers
 from autodiff.tape import behind, leading_to, un_broadcast, walk_back
-from autodiff.tensor import Tensor, plain_value
+from autodiff.tensor import Tensor
+from autodiff.values import plain_value
 
 # NumPy's error state as it was outside, while this is on.
 watching: ContextVar[Any] = ContextVar("autodiff.watching", default=None)

@@ -17,7 +17,8 @@ from autodiff.ops.indexing import put, separated
 from autodiff.record import Leaf, Record
 from autodiff.sites import locate, outside
 from autodiff.state import recording
-from autodiff.tensor import Tensor, plain_value
+from autodiff.tensor import Tensor
+from autodiff.values import plain_value
 
 
 def setitem_method(self: Tensor, index: Any, value: Any) -> None:

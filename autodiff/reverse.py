@@ -13,7 +13,8 @@ from autodiff.record import Leaf, Record, Variable
 from autodiff.sites import locate
 from autodiff.state import recording
 from autodiff.tape import behind, walk_back
-from autodiff.tensor import Tensor, plain_value
+from autodiff.tensor import Tensor
+from autodiff.values import plain_value
 
 
 def backward(self: Tensor, gradient: Any = None) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from numpy import ndarray
 
-from autodiff.errors import MutationError
+from autodiff.errors import MutationError, OperandError
 from autodiff.record import Leaf, Record
 from autodiff.sites import locate
 from autodiff.state import exact_seals
@@ -28,6 +28,9 @@ def sealed(inputs: tuple[Any, ...], exact: bool | None = None) -> Seals:
     seals: Seals = [exact]
     for x in inputs:
         if type(x) is ndarray:
+            if x.dtype.hasobject:
+                raise OperandError("an array of Python objects (dtype object) has no derivatives; convert it with "
+                                   ".astype(np.float64), or join tensors with np.stack([...])")
             seals.append(fingerprint(x, exact))
         elif isinstance(x, Leaf) and x.exposed is not None:
             seals.append(fingerprint(x.value, exact))

@@ -63,6 +63,8 @@ def short_path(file: str) -> str:
     """The file's path as a person would type it here."""
     if file.startswith("<"):
         return file
+    if "ipykernel_" in file:                # a notebook keeps each cell in a file of its own
+        return "cell"
     try:
         relative = os.path.relpath(file)
     except ValueError:                    # another drive

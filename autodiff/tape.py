@@ -26,7 +26,8 @@ from autodiff.ops.shapes import sum_to, summed_to
 from autodiff.record import Leaf, Record
 from autodiff.seals import check, sealed
 from autodiff.state import recording, watchers
-from autodiff.tensor import Tensor, plain_value
+from autodiff.tensor import Tensor
+from autodiff.values import plain_value, unnamed
 
 
 def behind(outputs: Iterable[Record], since: int = 0, differentiable: bool = False) -> list[Record]:
@@ -82,7 +83,7 @@ def walk_back(seeds: Mapping[Record, Any], wanted: Sequence[Record] | None = Non
 
     total: dict[Record, Any] = dict(seeds)         # the gradient that has arrived at each record so far
     if record:
-        total = {r: g if isinstance(g, Tensor) else Tensor(g) for r, g in seeds.items()}
+        total = {r: g if isinstance(g, Tensor) else unnamed(g) for r, g in seeds.items()}
     pieces: dict[Record, list[At]] = {}            # what has arrived at some of its elements only
     owned: set[Record] = set()                     # where that is an array of the walk's own
     recording_before = recording.set(record)
@@ -154,7 +155,7 @@ def reading(r: Record) -> tuple[Any, list[Any]]:
 def handed_out(g: Any, owned: bool, record: bool) -> Any:
     """A gradient as its receiver gets it."""
     if record:
-        return g if isinstance(g, Tensor) else Tensor(g)
+        return g if isinstance(g, Tensor) else unnamed(g)
     return g if owned and isinstance(g, ndarray) and g.flags.c_contiguous else np.copy(g, order="C")
 
 

@@ -324,16 +324,6 @@ def shared(leaf: Leaf) -> Tensor:
     return Tensor.of(leaf)
 
 
-def plain_value(x: Any, dtype: Any = None) -> Array:
-    """Anything array-like as an array (or NumPy scalar) without a tape; device arrays stay where they are."""
-    if isinstance(x, Tensor):
-        x = x.record.value
-    if not hasattr(x, "__array_ufunc__"):
-        x = np.asarray(x)
-    x = x if dtype is None or x.dtype == dtype else x.astype(dtype)
-    return x[()] if isinstance(x, ndarray) and x.ndim == 0 else x
-
-
 def leaf_value(data: Any, dtype: Any, requires_grad: bool, copy: bool) -> Array:
     """What a leaf holds: an array of numbers, NumPy scalars for Python numbers."""
     if isinstance(data, Tensor):

@@ -21,8 +21,9 @@ from autodiff.reverse import ones, zeros
 from autodiff.sites import outside
 from autodiff.state import Setting, grad_mode, recording, transform_now
 from autodiff.tape import behind, walk_back
-from autodiff.tensor import Tensor, leaf_value, plain_value
+from autodiff.tensor import Tensor, leaf_value
 from autodiff.tree import leaves_of, mapped, names_in, rebuilt
+from autodiff.values import plain_value
 
 Argnums = int | Sequence[int]
 

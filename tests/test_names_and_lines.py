@@ -220,3 +220,9 @@ def test_backward_errors():
     with pytest.raises(ad.OperandError, match="cannot require grad"):
         ad.Tensor(np.ones(2, complex), requires_grad=True)
     assert ad.Tensor([1, 2], requires_grad=True).dtype == np.float64
+
+
+def test_the_seed_of_a_recorded_gradient_takes_nobodys_name():
+    x = ad.Tensor(2.0, requires_grad=True)
+    [dx] = ad.gradients(x**3, [x], record=True)
+    assert [leaf.name for leaf in ad.Tape(dx).leaves] == ["x", None]

@@ -499,3 +499,9 @@ def test_42_numpys_own_checks_speak_of_operands_too():
         np.log(x)
     with np.errstate(all="raise"), told(ad.AnomalyError, "divide: divide by zero", "1.0", "x", "1.0 / x"):
         1.0 / x
+
+
+def test_an_array_of_python_objects():
+    t = ad.Tensor([1.0, 2.0], requires_grad=True)
+    with pytest.raises(ad.OperandError, match=r"dtype object\) has no derivatives; convert it with .astype"):
+        np.array([1, 2], dtype=object) * t
