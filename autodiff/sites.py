@@ -109,7 +109,9 @@ def assigned_name(code: CodeType, lasti: int, output: int = 0) -> str | None:
         return targets[output] if output < len(targets) else None
     if instruction is not None and instruction.opname.startswith("LOAD_"):     # self.h = ...
         instruction = next(following, None)
-        return str(instruction.argval) if instruction and instruction.opname == "STORE_ATTR" else None
+        if instruction is not None and instruction.opname == "STORE_ATTR":
+            return str(instruction.argval)
+        return name_in_tuple(locate(code, lasti))                              # x, y = f(), g()
     names = stored(instruction) if instruction is not None else []
     return names[0] if names else name_in_tuple(locate(code, lasti))
 

@@ -577,7 +577,7 @@ CONSTANT = {
     "and": (lambda np, a, b: (a > 0) & (b > 0), X, Y), "or": (lambda np, a, b: (a > 0) | (b > 0), X, Y),
     "xor": (lambda np, a, b: (a > 0) ^ (b > 0), X, Y), "invert": (lambda np, a, b: ~(a > 0), X, Y),
     "ceil": (lambda np, a, b: np.ceil(a), X, Y), "trunc": (lambda np, a, b: np.trunc(a), X, Y),
-    "fix": (lambda np, a, b: np.fix(a), X, Y), "rint": (lambda np, a, b: np.rint(a), X, Y),
+    "rint": (lambda np, a, b: np.rint(a), X, Y),
     "round": (lambda np, a, b: np.round(a * 0.37, 1), X, Y), "round_method": (lambda np, a, b: (a * 0.37).round(1), X, Y),
     "floor_divide": (lambda np, a, b: np.floor_divide(a, b + 1.0), X, Y), "floor_divide_operator": (lambda np, a, b: a // (b + 1.0), X, Y),
     "signbit": (lambda np, a, b: np.signbit(a - 0.25), X, Y),

@@ -226,3 +226,9 @@ def test_the_seed_of_a_recorded_gradient_takes_nobodys_name():
     x = ad.Tensor(2.0, requires_grad=True)
     [dx] = ad.gradients(x**3, [x], record=True)
     assert [leaf.name for leaf in ad.Tape(dx).leaves] == ["x", None]
+
+
+def test_each_name_of_a_tuple_assignment():
+    a, b = ad.Tensor(1.0), ad.Tensor(2.0, requires_grad=True)
+    p, q, r, s = a + b, b * 2, np.exp(b), (b - 1).sum()
+    assert [t.name for t in (a, b, p, q, r, s)] == ["a", "b", "p", "q", "r", "s"]
