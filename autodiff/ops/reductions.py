@@ -12,13 +12,15 @@ import numpy as np
 
 from autodiff.kinds import Op, constant, linear_op
 from autodiff.ops.arithmetic import or_infinite, real
-from autodiff.ops.shapes import broadcast_to, inverse, spread
+from autodiff.ops.shapes import broadcast_to, inverse, repeated, spread
 
 add_reduce: Any = np.add.reduce
 
 
 def back_over(g: Any, x: Any, axis: Any, keepdims: bool) -> Any:
     """A reduction's g, repeated along the reduced axes."""
+    if isinstance(g, np.generic):                              # of a total
+        return repeated(g, x.shape)
     return broadcast_to(spread(g, axis, keepdims) if x.ndim else g, shape=np.shape(x))
 
 
@@ -31,7 +33,7 @@ def average(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     """NumPy's mean, without its overhead (float16 needs its wider accumulator)."""
     if x.dtype.char == "e":
         return np.mean(x, axis, keepdims=keepdims)
-    total = add_reduce(x, axis, keepdims=keepdims)
+    total = add_reduce(x, axis, None, None, keepdims)
     return total / share(x, total)
 
 
