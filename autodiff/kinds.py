@@ -69,6 +69,11 @@ class Op:
         The forward used on replays in another dtype, equal in value and analytic in complex numbers.
     parameters : tuple of str
         The names of the forward's parameters, operands first.
+
+    Examples
+    --------
+    >>> ad.sigmoid.kind, ad.sigmoid(0.0)
+    ('elementwise', np.float64(0.5))
     """
 
     def __init__(self, forward: Callable[..., Any], name: str | None = None,

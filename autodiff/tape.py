@@ -40,8 +40,8 @@ def behind(outputs: Iterable[Record], since: int = 0, differentiable: bool = Fal
     pending = list(seen)
     while pending:
         for x in pending.pop().inputs:
-            if isinstance(x, Record) and x not in seen and x.serial >= since \
-                    and (not differentiable or (x.requires_grad and x.op is not None)):
+            if isinstance(x, Record) and (not differentiable or (x.op is not None and x.requires_grad)) \
+                    and x not in seen and x.serial >= since:
                 seen.add(x)
                 pending.append(x)
     return sorted(seen, key=attrgetter("serial"))

@@ -96,6 +96,13 @@ class Drawing:
     ----------
     graph : Graph
         What is drawn: nodes, edges, clusters.
+
+    Examples
+    --------
+    >>> x = ad.Tensor([1.0, 2.0], requires_grad=True)
+    >>> drawing = viz.draw(np.exp(x).sum())
+    >>> sorted(node.name for node in drawing.graph.tensors.values())[-1]
+    'x'
     """
 
     def __init__(self, graph: Graph, theme: str, show: frozenset[str], rankdir: str) -> None:

@@ -90,6 +90,13 @@ class Report:
         Leaves that require grad and were not compared.
     notes : tuple of str
         What holds for all of them.
+
+    Examples
+    --------
+    >>> w = ad.Tensor([1.0, 2.0], requires_grad=True)
+    >>> report = ad.compare((w * w).sum(), {"w": [2.0, 4.0]})
+    >>> report.ok, report["w"].verdict
+    (True, 'agrees')
     """
 
     entries: tuple[Entry, ...]

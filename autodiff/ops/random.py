@@ -27,7 +27,14 @@ def seed(value: int | None = None) -> np.random.Generator:
 
 
 def generator(given: np.random.Generator | int | None = None) -> np.random.Generator:
-    """The generator that is given, or the one of this context."""
+    """The generator that is given (or started from a given number), or the one of this context.
+
+    Examples
+    --------
+    >>> rng = ad.seed(0)
+    >>> ad.generator() is rng
+    True
+    """
     if isinstance(given, np.random.Generator):
         return given
     return np.random.default_rng(given) if given is not None else generator_now.get() or seed()
