@@ -54,7 +54,7 @@ add_module_names = False
 # ---- looks
 
 html_theme = "pydata_sphinx_theme"
-html_title = "The autograd that shows its work"
+html_title = "wengert"
 html_static_path = ["_static"]
 html_css_files = ["house.css"]
 html_show_sourcelink = False
