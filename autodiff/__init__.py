@@ -7,11 +7,11 @@
 array([[0.42, 0.42]])
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from autodiff import protocol as _protocol  # noqa: F401  (fills Tensor's operators and methods)
 from autodiff.anomaly import detect_anomaly, find_anomaly
-from autodiff.checks.compare import compare
-from autodiff.checks.numeric import GradcheckError, gradcheck
-from autodiff.checks.report import Report, WrongGradientError
 from autodiff.errors import (
     AnomalyError,
     AutodiffError,
@@ -46,6 +46,11 @@ from autodiff.tape import Tape
 from autodiff.tensor import Tensor, as_tensor
 from autodiff.transforms import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
 
+if TYPE_CHECKING:
+    from autodiff.checks.compare import compare
+    from autodiff.checks.numeric import GradcheckError, gradcheck
+    from autodiff.checks.report import Report, WrongGradientError
+
 __version__ = "0.1.0"
 __all__ = [
     "AnomalyError", "AutodiffError", "BadIndexError", "GradcheckError", "GradientError", "MatrixError", "MutationError",
@@ -57,3 +62,18 @@ __all__ = [
     "linear", "log_sigmoid", "log_softmax", "logsumexp", "mish", "no_grad", "op", "relu", "scope", "seed",
     "sigmoid", "silu", "softmax", "softplus", "squared_error", "sum_to", "value_and_grad", "vjp",
 ]
+
+# The checks are a third of the import's time and no part of training: they are loaded on first use.
+_LATE = {"compare": "compare", "gradcheck": "numeric", "GradcheckError": "numeric", "Report": "report",
+         "WrongGradientError": "report"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATE:
+        raise AttributeError(f"module 'autodiff' has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(f"autodiff.checks.{_LATE[name]}"), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -241,7 +241,8 @@ class Tape:
         each : callable, optional
             ``each(record, value)`` may replace each result as it is made.
         strict : bool
-            Raise where a value left the tape as a Python number and this replay would change it.
+            Raise where a value left the tape as a Python number, after its first operation, and this replay
+            would change it.
 
         Returns
         -------

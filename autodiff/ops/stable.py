@@ -74,11 +74,11 @@ def log2_of_two(a: Any, b: Any) -> Any:
     return top + np.log1p(np.exp2(rest)) / LOG_2
 
 
-def shifted_exp(x: Any, axis: Any) -> tuple[Any, Any]:
-    """exp(x - max x) and max x along the axes, of length one; an infinite maximum is not subtracted."""
+def shifted(x: Any, axis: Any) -> tuple[Any, Any]:
+    """x - max x and max x along the axes, of length one; an infinite maximum is not subtracted."""
     top = np.max(x, axis=axis, keepdims=True)
     top = np.where(np.isfinite(top), top, 0)
-    return np.exp(x - top), top
+    return x - top, top
 
 
 def normalised_exp(x: Any, axis: Any = -1) -> Any:
@@ -89,7 +89,7 @@ def normalised_exp(x: Any, axis: Any = -1) -> Any:
     >>> ad.softmax(np.array([1000.0, 1000.0]))
     array([0.5, 0.5])
     """
-    e, _ = shifted_exp(x, axis)
+    e = np.exp(shifted(x, axis)[0])
     return e / np.sum(e, axis=axis, keepdims=True)
 
 
@@ -101,9 +101,9 @@ def log_of_sum(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     >>> float(ad.logsumexp(np.array([-1000.0, -1000.0])).round(4))
     -999.3069
     """
-    e, top = shifted_exp(x, axis)
+    below, top = shifted(x, axis)
     with np.errstate(divide="ignore"):
-        y = np.log(np.sum(e, axis=axis, keepdims=True)) + top
+        y = np.log(np.sum(np.exp(below), axis=axis, keepdims=True)) + top
     return y if keepdims else np.squeeze(y, axis)[()]
 
 
@@ -115,10 +115,9 @@ def log_normalised_exp(x: Any, axis: Any = -1) -> Any:
     >>> ad.log_softmax(np.array([0.0, 1000.0]))
     array([-1000.,     0.])
     """
-    top = np.max(x, axis=axis, keepdims=True)
-    shifted = x - np.where(np.isfinite(top), top, 0)               # first, so that a common shift costs no digits
+    below, _ = shifted(x, axis)                                    # first, so that a common shift costs no digits
     with np.errstate(divide="ignore"):
-        return shifted - np.log(np.sum(np.exp(shifted), axis=axis, keepdims=True))
+        return below - np.log(np.sum(np.exp(below), axis=axis, keepdims=True))
 
 
 # --------------------- name        forward                       dy/dx
