@@ -55,6 +55,22 @@ class Slip:
 
 
 @dataclass(frozen=True)
+class Label:
+    """What a fair and strict reader accepts as the explanation of a slip.
+
+    Attributes
+    ----------
+    kinds : tuple of str
+        The kinds of mistake it may be called, the most exact first: "sign", "wrong-operand", ...
+    places : tuple of str
+        The names accepted as the spot: tensors as the model's `loss` calls them, gradients, operations.
+    """
+
+    kinds: tuple[str, ...]
+    places: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Case:
     """A derivation of a model's gradients that can be run; `slip` is None for a right one."""
 
