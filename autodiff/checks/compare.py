@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from autodiff.checks.differences import derivative, richardson
+from autodiff.checks.doctor import Diagnosis, diagnose
 from autodiff.checks.manual import called_with, misshapen, resolved
 from autodiff.checks.noise import Measurement, Reference, measure, precision
 from autodiff.checks.numeric import blame, kink_lines
@@ -28,7 +29,8 @@ Manual = Mapping[Any, Any] | Callable[..., Mapping[Any, Any]]
 
 
 def compare(loss: Tensor, manual: Manual, names: Mapping[str, Tensor] | None = None,
-            resample: int | None = None) -> Report:
+            resample: int | None = None, inputs: Mapping[str, Any] | None = None,
+            explain: bool = True) -> Report:
     """Compare gradients derived by hand with those of the tape.
 
     A gradient agrees if it differs from the tape's, computed one precision up, by no more than rounding moves
@@ -49,6 +51,10 @@ def compare(loss: Tensor, manual: Manual, names: Mapping[str, Tensor] | None = N
         Names for tensors that have none.
     resample : int, optional
         With a function, compare at so many random points too. A mistake may be invisible at one point.
+    inputs : dict of str to array, optional
+        What the function asks for that is not on the tape: data that was prepared before anything was recorded.
+    explain : bool
+        Look for the mistake where gradients differ; at most a few seconds.
 
     Returns
     -------
@@ -97,31 +103,43 @@ def compare(loss: Tensor, manual: Manual, names: Mapping[str, Tensor] | None = N
     best: dict[Record, Entry] = {}
     given: dict[Record, tuple[Any, Any]] = {}
     finite = True
+    telling: tuple[int, Judge | None, dict[Record, Any]] = (0, None, {})     # the point at which most differs
     for n, values in enumerate(points):
-        given = resolved(tape, at_point(function, tape, loss, values) if function else manual)
+        given = resolved(tape, at_point(function, tape, loss, values, inputs or {}) if function else manual)
         if not given:
             break
         judge = Judge(tape, Gradient(loss, list(given)), values)
         if not n:
             finite = judge.finite_loss
+        differing = 0
         for r, (_, yours) in given.items():
             entry = judge.entry(r, yours)
+            differing += entry.verdict == DIFFERS and entry.sides_with != "you"
             if n and entry.verdict == UNDECIDED:
                 continue                    # a random point may lie where nothing can be decided; that says nothing
             if r not in best or RANK[entry.verdict] > RANK[best[r].verdict]:
                 note = f"at random point {n} of {resample}" + (f"\n{entry.note}" if entry.note else "")
                 best[r] = replace(entry, note=note) if n else entry
+        if differing > telling[0]:
+            telling = (differing, judge, {r: yours for r, (_, yours) in given.items()})
+    diagnosis = Diagnosis()
+    if telling[1] is not None and explain:
+        diagnosis = telling[1].diagnosis(telling[2])
+        best = {r: replace(entry, explanations=tuple(e for e in diagnosis.explanations if entry.name in e.params))
+                if entry.verdict == DIFFERS else entry for r, entry in best.items()}
     not_given = tuple(r.name or f"a leaf of shape {np.shape(r.value)}" for r in tape.leaves
                       if r.requires_grad and r not in best)
     where = f"{tape.given.get(loss.record) or loss.name or 'the loss'} ({loss.record.where})"
     return Report(tuple(best.values()), where, not_given, general_notes(tape, finite),
-                  {key: i for i, r in enumerate(best) for key in (r, given[r][0]) if not isinstance(key, Tensor)})
+                  {key: i for i, r in enumerate(best) for key in (r, given[r][0]) if not isinstance(key, Tensor)},
+                  diagnosis.explanations, diagnosis.note)
 
 
-def at_point(function: Callable[..., Any], tape: Tape, loss: Tensor, values: Mapping[Record, Any]) -> Any:
+def at_point(function: Callable[..., Any], tape: Tape, loss: Tensor, values: Mapping[Record, Any],
+             inputs: Mapping[str, Any]) -> Any:
     """What the user's function gives where some leaves have other values."""
     if not values:
-        return called_with(function, tape, {})
+        return called_with(function, tape, {}, inputs)
     everything: dict[Record, Any] = {}
 
     def look(r: Record, y: Any) -> Any:
@@ -129,7 +147,7 @@ def at_point(function: Callable[..., Any], tape: Tape, loss: Tensor, values: Map
         return y
 
     tape.replay({Tensor.of(r): value for r, value in values.items()}, each=look, strict=False)
-    return called_with(function, tape, {**everything, **values})
+    return called_with(function, tape, {**everything, **values}, inputs)
 
 
 def fresh(tape: Tape, rng: np.random.Generator) -> dict[Record, Any]:
@@ -242,6 +260,21 @@ class Judge:
         if ratio[worst] <= 1:
             return replace(plain, verdict=AGREES, note="\n".join(notes))
         return self.arbitrated(r, plain, reference, ratio, notes)
+
+    def diagnosis(self, given: Mapping[Record, Any]) -> Diagnosis:
+        """Why those that differ do."""
+        tolerances, wrong = {}, set()
+        usable = {}
+        for r, yours in given.items():
+            entry = self.entry(r, yours)
+            reference, _ = self.reference(r, yours)
+            if entry.verdict == UNDECIDED or not reference.finite or not np.all(np.isfinite(yours)):
+                continue
+            usable[r] = yours
+            tolerances[r] = np.where(reference.kinked, np.inf, reference.tolerance).astype(float)
+            if entry.verdict == DIFFERS and entry.sides_with != "you":
+                wrong.add(r)
+        return diagnose(self.tape, usable, tolerances, wrong, self.values) if wrong else Diagnosis()
 
     def arbitrated(self, r: Record, entry: Entry, reference: Reference, ratio: Any, notes: list[str]) -> Entry:
         """The verdict where user and tape differ: ask what neither had a hand in."""

@@ -67,15 +67,24 @@ class Gradient:
 
     def walked(self, dtype: Any, values: Mapping[Record, Any], each: Each) -> list[Any]:
         """The same where the gradient could not be recorded: the forward is made anew, and walked back on arrays."""
-        frame = sys._getframe()
-        made: dict[Record, Record] = {}
-        for r in self.forward.all:
-            if r.op is None or r in values:
-                made[r] = Leaf(converted(values.get(r, r.value), dtype), r.requires_grad, frame)
-                continue
-            inputs = tuple(made[x] if isinstance(x, Record) else converted(x, dtype) for x in r.inputs)
-            y = r.op.analytic(*(x.value if isinstance(x, Record) else x for x in inputs), **r.options)
-            made[r] = Record(r.op, inputs, r.options, each(r, y), r.requires_grad, frame, None, None)
+        made = remade(self.forward, dtype, values, each)
         end = made[self.loss.record]
         found = walk_back({end: np.ones_like(end.value)[()]}, [made[r] for r in self.wanted])
         return [found.get(made[r], np.zeros_like(made[r].value)) for r in self.wanted]
+
+
+def remade(tape: Tape, dtype: Any, values: Mapping[Record, Any], each: Each | None = None) -> dict[Record, Record]:
+    """For each record of a tape the same one in another dtype, or from other leaves; names and lines are kept."""
+    made: dict[Record, Record] = {}
+    frame = sys._getframe()
+    for r in tape.all:
+        if r.op is None or r in values:
+            new: Record = Leaf(converted(values.get(r, r.value), dtype), r.requires_grad, frame)
+        else:
+            inputs = tuple(made[x] if isinstance(x, Record) else converted(x, dtype) for x in r.inputs)
+            y = r.op.analytic(*(x.value if isinstance(x, Record) else x for x in inputs), **r.options)
+            new = Record(r.op, inputs, r.options, y if each is None else each(r, y), r.requires_grad, frame,
+                         r.scope, None)
+        new.code, new.lasti, new.label = r.code, r.lasti, r.label
+        made[r] = new
+    return made

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from autodiff.checks.explanation import IS, Explanation
 from autodiff.errors import AutodiffError
 
 COLUMNS = ("", "shape", "verdict", "max error", "relative", "tolerance", "at", "yours", "correct")
@@ -48,8 +49,8 @@ class Entry:
         What complex step or Richardson gives at the worst element, where that was asked.
     sides_with : str
         Whom it sides with: "tape", "you", "neither" or "" where it was not asked or cannot tell.
-    explanations : tuple
-        Why it differs, as far as is known: nothing yet.
+    explanations : tuple of Explanation
+        Why it differs: classes of what cannot be told apart, the plainest first.
     """
 
     name: str
@@ -64,7 +65,7 @@ class Entry:
     note: str = ""
     numeric: float | None = None
     sides_with: str = ""
-    explanations: tuple[Any, ...] = ()
+    explanations: tuple[Explanation, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Everything but the arrays, as plain Python values."""
@@ -73,7 +74,8 @@ class Entry:
                 "relative_error": self.relative_error, "tolerance": self.tolerance,
                 "worst": None if at is None else list(at), "yours": None if at is None else float(self.yours[at]),
                 "correct": None if at is None else float(self.correct[at]), "numeric": self.numeric,
-                "sides_with": self.sides_with, "note": self.note, "explanations": list(self.explanations)}
+                "sides_with": self.sides_with, "note": self.note,
+                "explanations": [explanation.to_dict() for explanation in self.explanations]}
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,10 @@ class Report:
         Leaves that require grad and were not compared.
     notes : tuple of str
         What holds for all of them.
+    explanations : tuple of Explanation
+        Why those that differ do, together.
+    diagnosis : str
+        What was searched and what not.
 
     Examples
     --------
@@ -104,6 +110,8 @@ class Report:
     not_given: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     keys: dict[Any, int] = field(default_factory=dict, repr=False)
+    explanations: tuple[Explanation, ...] = ()
+    diagnosis: str = ""
 
     @property
     def ok(self) -> bool:
@@ -137,18 +145,35 @@ class Report:
             lines += [f"    {line}" for line in entry.note.splitlines()]
         if self.not_given:
             lines.append(f"not given: {', '.join(self.not_given)}")
-        return "\n".join([*lines, *self.notes])
+        return "\n".join([*lines, *self.notes, *self.why])
 
     @property
-    def summary(self) -> str:
-        """One line: what differs, what agrees."""
+    def why(self) -> list[str]:
+        """The diagnosis, as lines."""
+        lines = []
+        if self.explanations:
+            lines += ["", *told(self.explanations[0], self.verdicts)]
+            for other in self.explanations[1:]:
+                lines.append(f"less likely: {other.sentence}")
+        if self.diagnosis:
+            lines += [self.diagnosis] if lines else ["", self.diagnosis]
+        return lines
+
+    @property
+    def verdicts(self) -> str:
+        """What differs, what agrees."""
         parts = []
         for verdict, singular, plural in ((DIFFERS, "differs", "differ"), (UNDECIDED, "is undecided", "are undecided"),
                                           (AGREES, "agrees", "agree")):
             names = [entry.name for entry in self.entries if entry.verdict == verdict]
             if names:
                 parts.append(f"{', '.join(names)} {singular if len(names) == 1 else plural}")
-        return f"gradients of {self.loss}: {'; '.join(parts) or 'nothing to compare'}"
+        return "; ".join(parts)
+
+    @property
+    def summary(self) -> str:
+        """One line: what differs, what agrees."""
+        return f"gradients of {self.loss}: {self.verdicts or 'nothing to compare'}"
 
     def raise_if_wrong(self) -> None:
         """Raise if a gradient differs: a report as a test in one line.
@@ -164,7 +189,23 @@ class Report:
     def to_dict(self) -> dict[str, Any]:
         """The report as plain Python values."""
         return {"ok": self.ok, "loss": self.loss, "entries": [entry.to_dict() for entry in self.entries],
-                "not_given": list(self.not_given), "notes": list(self.notes)}
+                "not_given": list(self.not_given), "notes": list(self.notes),
+                "explanations": [explanation.to_dict() for explanation in self.explanations],
+                "diagnosis": self.diagnosis}
+
+
+def told(found: Explanation, verdicts: str) -> list[str]:
+    """An explanation as lines: the sentence, the right step beside the wrong one, what cannot be told apart."""
+    many = {2: "Both equal", 1: "It equals"}.get(len(found.params), f"All {len(found.params)} equal")
+    equal = many if found.confidence == IS else many.replace("equals", "may equal").replace("equal ", "may equal ")
+    lines = [f"{verdicts}.", f"{equal} what you get by {found.sentence}."]
+    lines += [f"    correct: {line}" for line in found.correct.splitlines()]
+    lines += [f"    yours equals: {line}" for line in found.yours.splitlines()]
+    lines.append(f"    ({found.confidence}: {found.evidence})")
+    if found.members:
+        lines.append("cannot be told apart here from: " + "; ".join(m.sentence for m in found.members[:4])
+                     + (f"; and {len(found.members) - 4} more" if len(found.members) > 4 else ""))
+    return lines
 
 
 def row_of(entry: Entry) -> tuple[str, ...]:
