@@ -24,6 +24,7 @@ from autodiff.errors import (
     OperationError,
     ReplayError,
     ShapeError,
+    SourceError,
     TracedValueError,
 )
 from autodiff.kinds import Op, op
@@ -50,28 +51,34 @@ if TYPE_CHECKING:
     from autodiff.checks.compare import compare
     from autodiff.checks.numeric import GradcheckError, gradcheck
     from autodiff.checks.report import Report, WrongGradientError
+    from autodiff.derivation.derivation import Derivation, derive
+    from autodiff.derivation.source import Source, source
+    from autodiff.derivation.steps import DerivationError
 
 __version__ = "0.1.0"
 __all__ = [
-    "AnomalyError", "AutodiffError", "BadIndexError", "GradcheckError", "GradientError", "MatrixError", "MutationError",
-    "NoRuleError", "Op", "OperandError", "OperationError", "ReplayError", "Report", "ShapeError", "Tape",
-    "Tensor", "TracedValueError", "WrongGradientError", "as_tensor", "binary_cross_entropy",
-    "binary_cross_entropy_with_logits", "compare", "cross_entropy_of_labels", "cross_entropy_of_probabilities",
-    "debug", "detect_anomaly", "dropout", "elu", "gelu", "gelu_tanh", "find_anomaly", "generator", "grad",
-    "gradcheck", "gradients", "hardtanh", "hessian", "hvp", "index_update", "jacobian", "jvp", "leaky_relu",
-    "linear", "log_sigmoid", "log_softmax", "logsumexp", "mish", "no_grad", "op", "relu", "scope", "seed",
-    "sigmoid", "silu", "softmax", "softplus", "squared_error", "sum_to", "value_and_grad", "vjp",
+    "AnomalyError", "AutodiffError", "BadIndexError", "Derivation", "DerivationError", "GradcheckError",
+    "GradientError", "MatrixError", "MutationError", "NoRuleError", "Op", "OperandError", "OperationError",
+    "ReplayError", "Report", "ShapeError", "Source", "SourceError", "Tape", "Tensor", "TracedValueError",
+    "WrongGradientError", "as_tensor", "binary_cross_entropy", "binary_cross_entropy_with_logits", "compare",
+    "cross_entropy_of_labels", "cross_entropy_of_probabilities", "debug", "derive", "detect_anomaly", "dropout", "elu",
+    "gelu", "gelu_tanh", "find_anomaly", "generator", "grad", "gradcheck", "gradients", "hardtanh", "hessian", "hvp",
+    "index_update", "jacobian", "jvp", "leaky_relu", "linear", "log_sigmoid", "log_softmax", "logsumexp", "mish",
+    "no_grad", "op", "relu", "scope", "seed", "sigmoid", "silu", "softmax", "softplus", "source", "squared_error",
+    "sum_to", "value_and_grad", "vjp",
 ]
 
-# The checks are a third of the import's time and no part of training: they are loaded on first use.
-_LATE = {"compare": "compare", "gradcheck": "numeric", "GradcheckError": "numeric", "Report": "report",
-         "WrongGradientError": "report"}
+# What checks and explains is no part of training, and a third of the import's time and more: loaded on first use.
+_LATE = {"compare": "checks.compare", "gradcheck": "checks.numeric", "GradcheckError": "checks.numeric",
+         "Report": "checks.report", "WrongGradientError": "checks.report", "source": "derivation.source",
+         "Source": "derivation.source", "derive": "derivation.derivation", "Derivation": "derivation.derivation",
+         "DerivationError": "derivation.steps"}
 
 
 def __getattr__(name: str) -> Any:
     if name not in _LATE:
         raise AttributeError(f"module 'autodiff' has no attribute {name!r}")
-    value = globals()[name] = getattr(import_module(f"autodiff.checks.{_LATE[name]}"), name)
+    value = globals()[name] = getattr(import_module(f"autodiff.{_LATE[name]}"), name)
     return value
 
 

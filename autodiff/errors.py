@@ -55,3 +55,7 @@ class TracedValueError(AutodiffError, TypeError):
 
 class ReplayError(AutodiffError, RuntimeError):
     """A tape cannot be run again on other values: one of them left the tape as a Python number."""
+
+
+class SourceError(AutodiffError, RuntimeError):
+    """A program cannot be printed as NumPy source, or what was printed does not compute what the tape does."""

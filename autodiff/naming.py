@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -15,8 +16,8 @@ from autodiff.sites import locate
 def names_of(records: Iterable[Record], given: Mapping[Record, str] | None = None) -> dict[Record, str]:
     """A different name for each record.
 
-    Given names come first, then the user's own. A name used again gets a number (x, x_2, x_3); what
-    has none is called v1, v2, ... in order, leaves c1, c2, ...
+    Given names come first, then the user's own, then what the lines that use a leaf call it. A name used again gets a
+    number (x, x_2, x_3); what has none is called v1, v2, ... in order, leaves c1, c2, ...
     """
     names: dict[Record, str] = {}
     used: dict[str, int] = {}
@@ -27,6 +28,8 @@ def names_of(records: Iterable[Record], given: Mapping[Record, str] | None = Non
         wish = given.get(r) or r.name
         if wish is not None:
             names[r] = free(wish, used)
+    for r, wish in names_by_use(records, names).items():
+        names[r] = free(wish, used)
     for r in records:
         if r not in names:
             letter = "v" if r.op else "c"
@@ -35,6 +38,23 @@ def names_of(records: Iterable[Record], given: Mapping[Record, str] | None = Non
             counters[letter] += 1
             names[r] = f"{letter}{counters[letter]}"
     return {r: names[r] for r in records}
+
+
+def names_by_use(records: Iterable[Record], named: Mapping[Record, str]) -> dict[Record, str]:
+    """What the user's lines call the leaves that have no name yet, such as those a function made and returned."""
+    found: dict[Record, str] = {}
+    for r in records:
+        if any(isinstance(x, Record) and x.op is None and x not in named and x not in found for x in r.inputs):
+            for x, text in zip(r.inputs, r.written):
+                if isinstance(x, Record) and x.op is None and x not in named and text.isidentifier():
+                    found.setdefault(x, text)
+    return found
+
+
+def identifier(name: str) -> str:
+    """A name as a Python variable: "layers.0.weight" as layers_0_weight."""
+    text = name if name.isidentifier() else re.sub(r"\W+", "_", name).strip("_")
+    return text if text.isidentifier() else f"layer_{text}" if text else "v"
 
 
 def free(wish: str, used: dict[str, int]) -> str:

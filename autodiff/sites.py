@@ -164,7 +164,9 @@ def operand_texts(code: CodeType, lasti: int, n: int, op: str) -> tuple[str, ...
             parts = [left, right]
         case ast.Call(func=function, args=arguments):
             parts = call_operands(function, arguments, n)
-        case ast.UnaryOp(operand=part) | ast.Subscript(value=part) | ast.Attribute(value=part):
+        case ast.Subscript(value=part, slice=index):
+            parts = [part, *index_arrays(index, n - 1)]
+        case ast.UnaryOp(operand=part) | ast.Attribute(value=part):
             parts = [part]
         case _:
             parts = []
@@ -174,8 +176,16 @@ def operand_texts(code: CodeType, lasti: int, n: int, op: str) -> tuple[str, ...
     return texts + ("",) * (n - len(texts))
 
 
+def index_arrays(index: ast.expr, n: int) -> list[ast.expr]:
+    """Which parts of an index are its n arrays, none if that cannot be told."""
+    elements = index.elts if isinstance(index, ast.Tuple) else [index]
+    arrays = [element for element in elements if not isinstance(element, ast.Slice) and not is_constant(element)]
+    return arrays if len(arrays) == n else []
+
+
 def call_operands(function: ast.expr, arguments: list[ast.expr], n: int) -> list[ast.expr]:
-    """Which parts of a call are its n operands: the arguments, or x and the arguments of ``x.f(...)``."""
+    """Which parts of a call are its n operands: the arguments but for texts, or x and the arguments of ``x.f(...)``."""
+    arguments = [a for a in arguments if not (isinstance(a, ast.Constant) and isinstance(a.value, str))]
     if n > 1 and len(arguments) == 1 and isinstance(arguments[0], ast.List | ast.Tuple) and len(arguments[0].elts) == n:
         return arguments[0].elts                                       # np.stack([a, b])
     owner = [function.value] if isinstance(function, ast.Attribute) else []

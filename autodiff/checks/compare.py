@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 
 from autodiff.checks.differences import derivative, richardson
-from autodiff.checks.doctor import Diagnosis, diagnose
+from autodiff.checks.doctor.diagnosis import Diagnosis, diagnose
+from autodiff.checks.doctor.evidence import together
 from autodiff.checks.manual import called_with, misshapen, resolved
 from autodiff.checks.noise import Measurement, Reference, measure, precision
 from autodiff.checks.numeric import blame, kink_lines
 from autodiff.checks.program import Gradient
+from autodiff.checks.reading import read
 from autodiff.checks.report import AGREES, DIFFERS, UNDECIDED, Entry, Report
 from autodiff.checks.rules import wrong_rules
 from autodiff.errors import OperandError, ReplayError
@@ -25,6 +27,7 @@ from autodiff.tensor import Tensor
 
 LOOKED_AT = 12           # elements of a gradient the arbiter looks at: all when these are all, else the worst
 RANK = {AGREES: 0, UNDECIDED: 1, DIFFERS: 2}
+FAILED = "the search for the mistake failed"
 Manual = Mapping[Any, Any] | Callable[..., Mapping[Any, Any]]
 
 
@@ -122,9 +125,13 @@ def compare(loss: Tensor, manual: Manual, names: Mapping[str, Tensor] | None = N
                 best[r] = replace(entry, note=note) if n else entry
         if differing > telling[0]:
             telling = (differing, judge, {r: yours for r, (_, yours) in given.items()})
-    diagnosis = Diagnosis()
+    diagnosis, reading = Diagnosis(), None
     if telling[1] is not None and explain:
         diagnosis = telling[1].diagnosis(telling[2])
+        wrong = [entry.name for entry in best.values() if entry.verdict == DIFFERS]
+        if function is not None:
+            reading = read(function, tape, inputs or {})
+            diagnosis = replace(diagnosis, explanations=together(diagnosis.explanations, reading, wrong))
         best = {r: replace(entry, explanations=tuple(e for e in diagnosis.explanations if entry.name in e.params))
                 if entry.verdict == DIFFERS else entry for r, entry in best.items()}
     not_given = tuple(r.name or f"a leaf of shape {np.shape(r.value)}" for r in tape.leaves
@@ -132,7 +139,7 @@ def compare(loss: Tensor, manual: Manual, names: Mapping[str, Tensor] | None = N
     where = f"{tape.given.get(loss.record) or loss.name or 'the loss'} ({loss.record.where})"
     return Report(tuple(best.values()), where, not_given, general_notes(tape, finite),
                   {key: i for i, r in enumerate(best) for key in (r, given[r][0]) if not isinstance(key, Tensor)},
-                  diagnosis.explanations, diagnosis.note)
+                  diagnosis.explanations, diagnosis.note, reading)
 
 
 def at_point(function: Callable[..., Any], tape: Tape, loss: Tensor, values: Mapping[Record, Any],
@@ -274,7 +281,10 @@ class Judge:
             tolerances[r] = np.where(reference.kinked, np.inf, reference.tolerance).astype(float)
             if entry.verdict == DIFFERS and entry.sides_with != "you":
                 wrong.add(r)
-        return diagnose(self.tape, usable, tolerances, wrong, self.values) if wrong else Diagnosis()
+        try:
+            return diagnose(self.tape, usable, tolerances, wrong, self.values) if wrong else Diagnosis()
+        except Exception as error:                  # the verdict stands, whatever becomes of its explanation
+            return Diagnosis((), f"{FAILED} ({type(error).__name__}: {error}); please report it, with this loss")
 
     def arbitrated(self, r: Record, entry: Entry, reference: Reference, ratio: Any, notes: list[str]) -> Entry:
         """The verdict where user and tape differ: ask what neither had a hand in."""

@@ -10,6 +10,7 @@ import numpy as np
 
 from autodiff.checks.noise import Reference
 from autodiff.errors import GradientError, OperandError
+from autodiff.naming import identifier, names_of
 from autodiff.record import Record
 from autodiff.tape import Tape
 from autodiff.tensor import Tensor
@@ -43,7 +44,7 @@ def resolved(tape: Tape, manual: Any) -> dict[Record, tuple[Any, Any]]:
 def meant(tape: Tape, key: Any) -> Record:
     """The record whose gradient a key means: "W1" and "dW1" mean the same, unless something is called dW1."""
     if isinstance(key, str) and key[:1] in ("d", "∂") and key[1:]:
-        names = {name for r in tape.all for name in (tape.given.get(r), r.name)}
+        names = {name for r in tape.all for name in (tape.given.get(r), r.name)} | set(names_of(tape.all).values())
         if key not in names and key[1:] in names:
             key = key[1:]
     if not isinstance(key, str | Tensor):
@@ -65,19 +66,29 @@ def as_array(value: Any, key: Any) -> Any:
 
 # ---- a function
 
-def called_with(function: Callable[..., Any], tape: Tape, values: Mapping[Record, Any]) -> Any:
+def called_with(function: Callable[..., Any], tape: Tape, values: Mapping[Record, Any],
+                inputs: Mapping[str, Any]) -> Any:
     """What the function returns, called by keyword with the tensors and arrays it asks for."""
+    return function(**arguments_for(function, tape, values, inputs))
+
+
+def arguments_for(function: Callable[..., Any], tape: Tape, values: Mapping[Record, Any],
+                  inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """What a function asks for, by keyword: tensors and arrays on the tape, else what was given as inputs."""
     arguments = {}
     for name, parameter in wanted_by(function).items():
         found = value_named(tape, name, values)
+        found = inputs.get(name) if found is None else found
+        found = found.data if isinstance(found, Tensor) else found
         if found is not None:
             arguments[name] = np.array(found)[()]           # a copy: what they do to it stays theirs
         elif parameter.default is parameter.empty:
             known = sorted({r.name for r in tape.all if r.name} | set(raw_operands(tape)))
             called = getattr(function, "__name__", "the function")
             raise GradientError(f"{called} asks for {name!r}, which is not on this tape; "
-                                f"known names: {', '.join(known) or 'none'}")
-    return function(**arguments)
+                                f"known names: {', '.join(known) or 'none'}. Data prepared before anything was "
+                                f"recorded is given by hand: inputs={{{name!r}: {name}}}")
+    return arguments
 
 
 def wanted_by(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
@@ -95,7 +106,10 @@ def value_named(tape: Tape, name: str, values: Mapping[Record, Any]) -> Any:
                                 f"ad.Tensor({name}, name={name!r})")
         return raw[0]
     if not leaves and not any(name in (tape.given.get(r), r.name) for r in tape.all):
-        return None
+        names = names_of(tape.all, tape.given)
+        leaves = [r for r in tape.leaves if identifier(names[r]) == name]
+        if len(leaves) != 1:
+            return None
     r = leaves[0] if len(leaves) == 1 else tape.find(name)
     return values.get(r, r.value)
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from autodiff.checks.backprop import Edge
+from autodiff.checks.doctor.backprop import Edge
 from autodiff.forward import contribution
 from autodiff.kinds import At, Op
 from autodiff.ops import arithmetic as a
@@ -253,6 +253,11 @@ def mistakes_of_looping(edge: Edge, rule: Rule) -> Iterator[Mistake]:
     y = edge.r.value
     if isinstance(y, tuple):
         return
+    if np.ndim(y) > 1 and edge.x.op is None:
+        corner = np.zeros(np.shape(y))
+        corner[(-1,) * np.ndim(y)] = 1.0
+        yield Mistake("overwritten-accumulation", lambda g, y, *x, **o: rule(g * corner, y, *x, **o), "the very last", 1.3,
+                      "the very last")
     for axis in {0, np.ndim(y) - 1} if np.ndim(y) else ():
         n = np.shape(y)[axis]
         if n < 2:

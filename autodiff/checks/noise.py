@@ -257,13 +257,13 @@ def shaking(values: Mapping[Record, Any], eps: float, rng: np.random.Generator) 
         op = r.op
         assert op is not None
         if isinstance(y, tuple):
-            return y if op in EXACT else tuple(one(part, np.abs(part)) for part in y)
+            return y if op in EXACT or op.kind == "constant" else tuple(one(part, np.abs(part)) for part in y)
         if op in EXACT or op.kind == "constant" or np.asarray(y).dtype.kind != "f":
             return y
         if op not in ADDING:
             return one(y, np.abs(y))
         xs: list[Any] = [now.get(x, x.value) if isinstance(x, Record) else x for x in r.inputs]
-        terms = op.analytic(*(np.abs(x) for x in xs), **r.options)
+        terms = op.analytic(*(None if x is None else np.abs(x) for x in xs), **r.options)
         return one(y, terms * max(1.0, np.sqrt(ADDING[op](xs[0], y)) / 8))
 
     def one(y: Any, size: Any) -> Any:

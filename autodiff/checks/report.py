@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from autodiff.checks.explanation import IS, Explanation
+from autodiff.checks.doctor.explanation import Explanation
+from autodiff.checks.reading import Reading
+from autodiff.checks.report_html import report_html
+from autodiff.checks.report_text import in_colour, report_text
 from autodiff.errors import AutodiffError
 
-COLUMNS = ("", "shape", "verdict", "max error", "relative", "tolerance", "at", "yours", "correct")
 AGREES, DIFFERS, UNDECIDED = "agrees", "differs", "undecided"
 
 
@@ -96,6 +98,8 @@ class Report:
         Why those that differ do, together.
     diagnosis : str
         What was searched and what not.
+    reading : Reading or None
+        The first wrong line of the function that was given, if one was.
 
     Examples
     --------
@@ -112,6 +116,7 @@ class Report:
     keys: dict[Any, int] = field(default_factory=dict, repr=False)
     explanations: tuple[Explanation, ...] = ()
     diagnosis: str = ""
+    reading: Reading | None = None
 
     @property
     def ok(self) -> bool:
@@ -136,28 +141,10 @@ class Report:
         return len(self.entries)
 
     def __str__(self) -> str:
-        rows: list[tuple[str, ...]] = [COLUMNS, *(row_of(entry) for entry in self.entries)]
-        widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
-        texts = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-        lines = [self.summary, "", texts[0]]
-        for entry, text in zip(self.entries, texts[1:], strict=True):
-            lines.append(text)
-            lines += [f"    {line}" for line in entry.note.splitlines()]
-        if self.not_given:
-            lines.append(f"not given: {', '.join(self.not_given)}")
-        return "\n".join([*lines, *self.notes, *self.why])
+        return report_text(self, colour=in_colour())
 
-    @property
-    def why(self) -> list[str]:
-        """The diagnosis, as lines."""
-        lines = []
-        if self.explanations:
-            lines += ["", *told(self.explanations[0], self.verdicts)]
-            for other in self.explanations[1:]:
-                lines.append(f"less likely: {other.sentence}")
-        if self.diagnosis:
-            lines += [self.diagnosis] if lines else ["", self.diagnosis]
-        return lines
+    def _repr_html_(self) -> str:
+        return report_html(self)
 
     @property
     def verdicts(self) -> str:
@@ -184,43 +171,11 @@ class Report:
             With the table as its message. Undecided alone does not raise; ``assert report.ok`` demands more.
         """
         if any(entry.verdict == DIFFERS for entry in self.entries):
-            raise WrongGradientError(str(self), self)
+            raise WrongGradientError(report_text(self), self)
 
     def to_dict(self) -> dict[str, Any]:
         """The report as plain Python values."""
         return {"ok": self.ok, "loss": self.loss, "entries": [entry.to_dict() for entry in self.entries],
                 "not_given": list(self.not_given), "notes": list(self.notes),
                 "explanations": [explanation.to_dict() for explanation in self.explanations],
-                "diagnosis": self.diagnosis}
-
-
-def told(found: Explanation, verdicts: str) -> list[str]:
-    """An explanation as lines: the sentence, the right step beside the wrong one, what cannot be told apart."""
-    many = {2: "Both equal", 1: "It equals"}.get(len(found.params), f"All {len(found.params)} equal")
-    equal = many if found.confidence == IS else many.replace("equals", "may equal").replace("equal ", "may equal ")
-    lines = [f"{verdicts}.", f"{equal} what you get by {found.sentence}."]
-    lines += [f"    correct: {line}" for line in found.correct.splitlines()]
-    lines += [f"    yours equals: {line}" for line in found.yours.splitlines()]
-    lines.append(f"    ({found.confidence}: {found.evidence})")
-    if found.members:
-        lines.append("cannot be told apart here from: " + "; ".join(m.sentence for m in found.members[:4])
-                     + (f"; and {len(found.members) - 4} more" if len(found.members) > 4 else ""))
-    return lines
-
-
-def row_of(entry: Entry) -> tuple[str, ...]:
-    """An entry as cells."""
-    at = entry.worst
-    return (entry.name, str(entry.shape), entry.verdict, number(entry.max_error), number(entry.relative_error),
-            number(entry.tolerance), "" if not at else str(list(at)),
-            value_at(entry.yours, at), value_at(entry.correct, at))
-
-
-def number(x: float) -> str:
-    """A size, short; nothing where there is none."""
-    return "" if np.isnan(x) else "0" if x == 0 else f"{x:.1e}"
-
-
-def value_at(array: Any, at: Sequence[int] | None) -> str:
-    """An element, to a few digits."""
-    return "" if at is None else f"{float(array[tuple(at)]):.6g}"
+                "diagnosis": self.diagnosis, "reading": self.reading and self.reading.to_dict()}

@@ -1,0 +1,172 @@
+"""Why a gradient derived by hand is wrong: which step was missed.
+
+The cheapest evidence first: the shapes of what was given, one mistake at one place, the same one at several places,
+each parameter by itself, two mistakes at once.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+import warnings
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from autodiff.checks.doctor.backprop import Backprop
+from autodiff.checks.doctor.explanation import Explanation, Telling, listed, text_of
+from autodiff.checks.doctor.factors import Factors
+from autodiff.checks.doctor.formulas import Formulas
+from autodiff.checks.doctor.relations import in_shape
+from autodiff.checks.doctor.search import Search
+from autodiff.checks.doctor.several import each_by_itself, joined, matches_one, merged, pairs
+from autodiff.checks.doctor.suspects import MATCH, Problem, Suspect, said
+from autodiff.record import Record
+from autodiff.tape import Tape
+
+CLASS = 0.3            # explanations whose costs are no further apart are one class
+CLASSES, MOST = 4, 16  # how many classes are told, and explanations in all
+PLAIN = 1.6            # the cost up to which one mistake at one place is not questioned
+BUDGET = 3.0           # seconds
+
+
+def suspects_of(tape: Tape, wanted: Sequence[Record], yours: Sequence[Any], tolerances: Sequence[Any],
+                wrong: Sequence[bool], values: dict[Record, Any] | None = None,
+                budget: float = BUDGET) -> tuple[list[Suspect], Problem, Search]:
+    """The mistakes that reproduce what was given, the plain ones first."""
+    bp = Backprop(tape, wanted, values)
+    shaped, reshaped = [], []
+    for r, u, tol in zip(bp.wanted, yours, tolerances, strict=True):
+        u = np.asarray(u, np.float64)
+        s = None
+        if np.shape(u) != np.shape(r.value):
+            s, u = in_shape(r, u, bp.g.get(r, np.zeros_like(r.value)), tol)
+        shaped.append(u)
+        reshaped.append(s)
+    allowed = [allowance(u, bp.g.get(r, 0.0), tol) for r, u, tol in zip(bp.wanted, shaped, tolerances, strict=True)]
+    still = [w and (s is None or not matches_one(u, bp.g.get(r, 0.0), tol))
+             for w, s, u, r, tol in zip(wrong, reshaped, shaped, bp.wanted, allowed, strict=True)]
+    problem = Problem(bp, shaped, allowed, still, Factors(tape))
+    search = Search(problem, time.perf_counter() + budget)
+    shapes = [s for s in reshaped if s is not None]
+    if not any(still):
+        return merged([shapes]) if len(shapes) > 1 else shapes, problem, search
+    found = found_in(search, problem)
+    if shapes:
+        found = [joined([*shapes, f]) for f in found] or shapes
+    return sorted(found, key=lambda s: s.cost), problem, search
+
+
+def found_in(search: Search, problem: Problem) -> list[Suspect]:
+    """All explanations at the first level that has any."""
+    found = search.singles(problem)
+    best = min((s.cost for s in found), default=np.inf)
+    if best > PLAIN:
+        found += search.groups(problem) + each_by_itself(search, problem)
+    if found and min(s.cost for s in found) < 3.5:
+        return found
+    if not all(problem.wrong):
+        alone = problem.of_these_alone()
+        narrow = Search(alone, search.ends)
+        found += [replace(s, cost=s.cost + 0.7) for s in narrow.singles(alone)]
+        if found and min(s.cost for s in found) < 3.5:
+            return found
+    return found + pairs(search, problem)
+
+
+def allowance(u: Any, g: Any, tol: Any) -> Any:
+    """By how much an explanation may miss: the tolerance of the verdict, for gradients of this size."""
+    size, yours = float(np.max(np.abs(g), initial=0)), float(np.max(np.abs(u), initial=0))
+    return MATCH * tol * max(1.0, yours / size if size else 1.0)
+
+
+def classes(found: Sequence[Suspect]) -> list[list[Suspect]]:
+    """Explanations by how plain they are: those that cannot be told apart together, each kind at each place once."""
+    once: dict[Any, Suspect] = {}
+    for s in sorted(found, key=lambda s: s.cost):
+        once.setdefault(same_place(s), s)
+    ordered = list(once.values())[:MOST]
+    return [list(group) for _, group in itertools.groupby(
+        ordered, key=lambda s: 0 if s.cost <= ordered[0].cost + CLASS else round(s.cost / CLASS))]
+
+
+def same_place(s: Suspect) -> Any:
+    """What makes two suspects one explanation."""
+    edges = frozenset((e.r, e.x) for e in (s.rules or s.loose or ([s.edge] if s.edge else [])))
+    return s.kind, edges, s.out, s.x, s.param, tuple(same_place(p) for p in s.parts)
+
+
+# ---- what the report says
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """Why gradients differ.
+
+    Attributes
+    ----------
+    explanations : tuple of Explanation
+        Classes of what cannot be told apart, the plainest first; () if nothing fits.
+    note : str
+        What was searched and what not, and where the first wrong gradient is if nothing fits.
+    """
+
+    explanations: tuple[Explanation, ...] = ()
+    note: str = ""
+
+
+def diagnose(tape: Tape, given: Mapping[Record, Any], tolerances: Mapping[Record, Any], wrong: Collection[Record],
+             values: Mapping[Record, Any] | None = None, budget: float = BUDGET) -> Diagnosis:
+    """The mistakes that explain why gradients derived by hand differ from the tape's.
+
+    Parameters
+    ----------
+    tape : Tape
+        What stands behind the loss.
+    given, tolerances : dict of Record to array
+        The gradients given, and by how much rounding may move each.
+    wrong : collection of Record
+        Those that differ; the others are evidence too.
+    values : dict of Record to array, optional
+        Other values for some leaves.
+    budget : float
+        Seconds.
+    """
+    records = list(given)
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found, problem, search = suspects_of(tape, records, [given[r] for r in records],
+                                             [tolerances[r] for r in records], [r in wrong for r in records],
+                                             dict(values or {}), budget)
+        if not found:
+            return Diagnosis((), nothing_fits(problem, search))
+        telling = Telling(replace_wrong(problem, records, wrong), Formulas(problem.bp, tape.given))
+        told = []
+        for group in classes(found)[:CLASSES]:
+            told.append(telling.explanation(group[0], group[1:]))
+    return Diagnosis(tuple(told), left_out(search))
+
+
+def replace_wrong(problem: Problem, records: Sequence[Record], wrong: Collection[Record]) -> Problem:
+    """The problem with everything that differs marked as wrong, shapes included."""
+    return replace(problem, wrong=[r in wrong for r in records])
+
+
+def nothing_fits(problem: Problem, search: Search) -> str:
+    """Where to look when no mistake of the catalogue explains what was given."""
+    bp = problem.bp
+    right = [r for r, w in zip(bp.wanted, problem.wrong, strict=True) if not w]
+    wrong = [r for r, w in zip(bp.wanted, problem.wrong, strict=True) if w]
+    first = max(wrong, key=lambda r: max((e.r.serial for e in bp.into.get(r, ())), default=0))
+    used = max((e.r for e in bp.into.get(first, ())), key=lambda r: r.serial, default=first)
+    agree = f"{listed([said(r) for r in right])} agree{'s' if len(right) == 1 else ''}, " if right else ""
+    return (f"no mistake of the catalogue, alone or in pairs, reproduces what you gave ({search.tried} tried). "
+            f"{agree}the first wrong gradient, going back from the loss, is d{said(first)}, at {text_of(used)} "
+            f"({used.where}). Give intermediates by name (dz3, da2, ...) or the function itself to narrow it down."
+            + ("\n" + left_out(search) if search.left_out else ""))
+
+
+def left_out(search: Search) -> str:
+    """What there was no time to search."""
+    return f"not searched, for lack of time: {', '.join(search.left_out)}" if search.left_out else ""

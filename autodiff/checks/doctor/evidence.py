@@ -1,0 +1,74 @@
+"""What the search found and what reading their program found, put together.
+
+The search knows which mistakes give the same numbers, not which of them was made; the line that was written does. So
+among explanations that cannot be told apart the one comes first that fits the line, and where the search has none, or
+only a far-fetched one, the line speaks for itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from autodiff.checks.doctor.explanation import IS, POSSIBLE, Explanation, Place, listed
+from autodiff.checks.line_kinds import kind_of
+from autodiff.checks.reading import Reading
+
+PLAIN = 1.6            # the cost up to which what the search found needs no other witness
+REPAIRS = {"transpose": "transposed-result", "sum": "missing-broadcast-reduction",
+           "accumulate": "overwritten-accumulation"}
+
+
+def kind_by_line(reading: Reading) -> str | None:
+    """The kind of mistake by the wrong line and the right one."""
+    if reading.first_wrong is None or not reading.certain:
+        return None
+    if reading.how == "scale":
+        return "sign" if abs(reading.factor + 1) < 1e-6 else "scale"
+    if reading.how in REPAIRS:
+        return REPAIRS[reading.how]
+    return kind_of(reading.first_wrong.text, reading.expected) if reading.expected else None
+
+
+def together(explanations: Sequence[Explanation], reading: Reading | None, wrong: Sequence[str]) -> \
+        tuple[Explanation, ...]:
+    """The explanations in the light of the wrong line.
+
+    Parameters
+    ----------
+    explanations : sequence of Explanation
+        What the search found, the plainest first.
+    reading : Reading or None
+        What reading their program found.
+    wrong : sequence of str
+        The gradients that differ.
+    """
+    if reading is None or reading.first_wrong is None or not reading.certain:
+        return tuple(explanations)
+    kind = kind_by_line(reading)
+    alone = set(wrong) <= set(reading.repaired)             # putting this line right makes all of them right
+    if explanations:
+        first = explanations[0]
+        if first.kind == kind or (first.cost <= PLAIN and not kind):
+            return tuple(explanations)
+        for member in first.members:
+            if member.kind == kind:
+                others = tuple(m for m in (replace(first, members=()), *first.members) if m is not member)
+                return (replace(member, members=others), *explanations[1:])
+        if first.cost <= PLAIN or (first.kind == "two" and not alone):
+            return tuple(explanations)
+    if kind is None or (kind == "two" and alone and not explanations):
+        return tuple(explanations)
+    return (by_line(reading, kind, wrong, alone), *explanations)
+
+
+def by_line(reading: Reading, kind: str, wrong: Sequence[str], alone: bool) -> Explanation:
+    """The line as an explanation of its own."""
+    line = reading.first_wrong
+    assert line is not None
+    instead = f" where {reading.expected} is right" if reading.expected else ""
+    sentence = f"writing {line.text} ({line.where}){instead}"
+    place = Place("", line.name, line.name, line.where, line.text)
+    evidence = f"putting this line right makes {listed(reading.repaired)} agree"
+    return Explanation(kind, sentence, "", (place,), reading.expected, line.text,
+                       tuple(reading.repaired) or tuple(wrong), evidence, IS if alone else POSSIBLE)

@@ -1,0 +1,125 @@
+"""What may be wrong with a returned gradient as a whole, whatever came before: its shape, its layout, its size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from autodiff.checks.doctor.suspects import FAR_FETCHED, MATCH, Problem, Suspect, proportion, said
+from autodiff.record import Record
+
+
+def relations(problem: Problem, g: dict[Record, Any]) -> Iterator[Suspect]:
+    """A returned gradient as a whole: transposed, exchanged, zero, times a constant, with a term too many."""
+    bp = problem.bp
+    everything = zip(bp.wanted, problem.yours, problem.allowed, problem.wrong, strict=True)
+    wrong = [(r, u, tol) for r, u, tol, w in everything if w]
+    for r, u, tol in wrong:
+        good = g.get(r, 0 * u)
+
+        def equals(other: Any, u: Any = u, tol: Any = tol) -> bool:
+            return np.shape(other) == np.shape(u) and bool(np.all(np.abs(u - other) <= tol))
+
+        def suspect(kind: str, cost: float, told: str = "", r: Record = r, u: Any = u, good: Any = good) -> Suspect:
+            return Suspect(kind, cost, None, change={r: u - good}, param=r, told=told, tag=kind)
+
+        if np.ndim(u) == 2 and equals(np.transpose(good)):
+            yield suspect("transposed-result", 0.9)
+        if np.ndim(u) == 2 and equals(np.reshape(np.transpose(good), np.shape(u))) and not equals(np.transpose(good)):
+            yield suspect("transposed-result", 1.1)
+        if not np.any(u) and np.any(good):
+            yield suspect("dropped-path", 1.2, "it is zero")
+        for axis in range(np.ndim(u)):
+            if np.shape(u)[axis] > 1 and equals(np.flip(good, axis)):
+                yield suspect("wrong-axis", 1.2, f"reversed along axis {axis}")
+            for step in (1, -1):
+                if np.shape(u)[axis] > 2 and equals(np.roll(good, step, axis)):
+                    yield suspect("scatter", 1.2, f"shifted by {step} along axis {axis}")
+        for other in bp.wanted:
+            if other is not r and other in g and equals(g[other]):
+                yield suspect("swapped", 1.1, f"it is the gradient of {said(other)}")
+        yield from proportional(problem, r, u, good, tol)
+        yield from averaged(u, good, r, tol)
+    if len(wrong) == 2:
+        (r, u, tol), (q, v, tolv) = wrong
+        for back in (lambda x: x, np.transpose):
+            if np.shape(u) == np.shape(back(g.get(q, 0))) and np.shape(v) == np.shape(back(g.get(r, 0))) \
+                    and np.all(np.abs(u - back(g[q])) <= tol) and np.all(np.abs(v - back(g[r])) <= tolv):
+                yield Suspect("swapped", 0.8, None, change={r: u - g[r], q: v - g[q]}, param=r,
+                              told=f"{said(r)} and {said(q)}", tag="swapped")
+
+
+def proportional(problem: Problem, r: Record, u: Any, good: Any, tol: Any) -> Iterator[Suspect]:
+    """u - g is a multiple of the parameter, of its sign, of g itself, or the same for all elements."""
+    error = u - good
+    for other, kind, cost, what in ((r.value, "extra-term", 1.35, "times {name}"), (good, "scale", 1.0, ""),
+                                    (np.sign(r.value), "extra-term", 1.5, "times the sign of {name}"),
+                                    (np.ones_like(r.value), "extra-term", 2.5, "the same for all elements")):
+        c = proportion(np.ravel(error), np.ravel(other))
+        if c is None:
+            size = float(np.vdot(other, other))
+            c = float(np.vdot(error, other)) / size if size else None
+            if c is None or not np.all(np.abs(error - c * other) <= tol):
+                continue
+        if kind == "scale":
+            k = 1 + c
+            if abs(k) < 1e-7:
+                continue
+            if abs(k + 1) < 1e-6:
+                yield Suspect("sign", 1.15, None, change={r: error}, param=r, tag="sign")
+                continue
+            factor = problem.factors.named(abs(k))
+            yield Suspect("scale", factor.cost + 0.25 if factor else FAR_FETCHED, None, change={r: error}, param=r,
+                          told=factor.text if factor else f"{k:.6g}", tag=f"× {k:.6g}")
+        else:
+            name = what.format(name=said(r))
+            yield Suspect(kind, cost if np.size(u) > 1 else cost + 2, None, change={r: error}, param=r,
+                          told=f"{c:.6g} {name}", tag=f"{kind} {c:.4g} {what}")
+
+
+def averaged(u: Any, good: Any, r: Record, tol: Any) -> Iterator[Suspect]:
+    """All elements along an axis the same: summed or averaged where they must be kept apart."""
+    for axis in range(np.ndim(u)):
+        if np.shape(u)[axis] < 2:
+            continue
+        for name, total in (("summed", np.sum(good, axis, keepdims=True)),
+                            ("averaged", np.mean(good, axis, keepdims=True))):
+            if np.all(np.abs(u - total) <= tol):
+                yield Suspect("wrong-axis", 1.3, None, change={r: u - good}, param=r, told=f"{name} over axis {axis}",
+                              tag=f"{name} {axis}")
+
+
+def in_shape(r: Record, u: Any, g: Any, tol: Any) -> tuple[Suspect, Any]:
+    """A gradient of the wrong shape: what was forgotten, and the gradient in the right shape."""
+    shape = np.shape(r.value)
+    options: list[tuple[str, str, Any]] = []
+    if np.ndim(u) > 1 and np.shape(u)[::-1] == shape:
+        options.append(("transposed-result", "", u.T))
+    for axis in range(np.ndim(u)):
+        for keep in (False, True):
+            total = u.sum(axis=axis, keepdims=keep)
+            if total.shape == shape:
+                options.append(("missing-broadcast-reduction", f"axis {axis}", total))
+    if np.size(u) == np.size(r.value):
+        options.append(("transposed-result", "the same numbers in another shape", np.reshape(u, shape)))
+    for axis in range(len(shape)):
+        for keep in (False, True):
+            if np.shape(np.sum(g, axis=axis, keepdims=keep)) == np.shape(u):
+                for name, total in (("summed", np.sum(g, axis=axis, keepdims=keep)),
+                                    ("averaged", np.mean(g, axis=axis, keepdims=keep))):
+                    if np.all(np.abs(u - total) <= MATCH * np.max(tol, initial=0) * max(np.shape(g))):
+                        return Suspect("wrong-axis", 1.0, None, change={}, param=r, told=f"{name} over axis {axis}"), g
+    if np.size(u) == 1 and np.abs(np.sum(u) - np.sum(g)) <= MATCH * np.sum(tol):
+        return Suspect("wrong-axis", 1.0, None, change={}, param=r, told="summed over everything"), g
+    for kind, told, value in options:
+        if np.all(np.abs(value - g) <= MATCH * tol):
+            return Suspect(kind, 0.9, None, change={}, param=r, told=told), value
+    for axis in range(np.ndim(u)):
+        if np.shape(np.mean(u, axis)) == shape and np.all(np.abs(np.mean(u, axis) - g) <= MATCH * tol):
+            return Suspect("missing-broadcast-reduction", 1.2, None, change={}, param=r, told=f"axis {axis}"), g
+    if options:
+        kind, told, value = options[0]
+        return Suspect(kind, 1.0, None, change={}, param=r, told=told), value
+    return Suspect("wrong-axis", 1.5, None, change={}, param=r, told=f"shape {np.shape(u)}"), g

@@ -1,0 +1,110 @@
+"""Wrong tensors: the right rule, reading something else of the same shape."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from autodiff.checks.doctor.backprop import Backprop, Edge, reads
+from autodiff.checks.doctor.suspects import DOES_NOT_FIT, State, said, value_of, with_operand, with_output
+from autodiff.checks.mistakes import EXACTLY_ONE, PRODUCTS, Mistake, right
+from autodiff.record import Record
+
+Shaped = Mapping[tuple[int, ...], list[Record]]
+MANY = 200               # tensors of one shape that are tried
+DEEP = 4                 # operations between an operand and the tensor it was made from
+
+
+def same_shapes(bp: Backprop) -> dict[tuple[int, ...], list[Record]]:
+    """The floating-point records by shape."""
+    found: dict[tuple[int, ...], list[Record]] = {}
+    for r in bp.twin.values():
+        if not isinstance(r.value, tuple) and np.ndim(r.value) and np.asarray(r.value).dtype.kind == "f":
+            found.setdefault(np.shape(r.value), []).append(r)
+    return found
+
+
+def substitutes(edge: Edge, state: State, shaped: Shaped, bp: Backprop) -> Iterator[Mistake]:
+    """Another tensor for an operand, for the output, or for the gradient that arrives."""
+    r, op = edge.r, edge.r.op
+    assert op is not None
+    if isinstance(r.value, tuple):
+        return
+    rule = right(op, edge.i)
+    alike = shaped.get(np.shape(r.value), ())[:MANY]
+    readable = op.together is None and op not in EXACTLY_ONE and not (op.kind == "linear" and len(op.edges) == 1)
+    if readable:
+        yield from for_operands(edge, shaped)
+        if op.kind != "linear" and op not in PRODUCTS:
+            for other in alike:
+                if other is not r:
+                    yield Mistake("wrong-argument", with_output(rule, other.value), f"y: {other.serial}", 1.4,
+                                  said(other))
+    if np.ndim(r.value):
+        consumers = {e.r for e in bp.into.get(r, ())}
+        for other in alike:
+            if other in state.g and other is not r:
+                near = other in consumers or reads(r, other)
+                missing = other in consumers and other.op is not None and other.op.kind != "linear"
+                yield Mistake("missing-local-derivative" if missing else "wrong-operand",
+                              lambda _, y, *x, g=state.g[other], **o: rule(g, y, *x, **o), f"g: {other.serial}",
+                              1.3 if near else 1.6, f"d{said(other)}")
+        if op in PRODUCTS or edge.x.op is None:
+            for other in alike:
+                yield Mistake("wrong-operand", lambda _, y, *x, v=other.value, **o: rule(v, y, *x, **o),
+                              f"value for g: {other.serial}", 1.8, said(other))
+
+
+def for_operands(edge: Edge, shaped: Shaped) -> Iterator[Mistake]:
+    """Another tensor of the same shape, or a transposed leaf, for one of the operands."""
+    r, op = edge.r, edge.r.op
+    assert op is not None
+    rule = right(op, edge.i)
+    kind = "wrong-operand" if op in PRODUCTS or op.kind != "elementwise" else "wrong-argument"
+    for k, x in enumerate(r.inputs):
+        shape = np.shape(value_of(x))
+        if not shape or (op in PRODUCTS and k == edge.i):
+            continue
+        for other in shaped.get(shape, ())[:MANY]:
+            if other is not x:
+                yield Mistake(kind, with_operand(rule, k, other.value), f"operand {k}: {other.serial}", 1.4,
+                              said(other))
+        if len(shape) == 2:
+            for other in shaped.get(shape[::-1], ())[:MANY]:
+                if other is not x:
+                    yield Mistake(kind, with_operand(rule, k, other.value.T), f"operand {k}ᵀ: {other.serial}", 1.7,
+                                  f"{said(other)}.T")
+
+
+def derived(edge: Edge, shaped: Shaped) -> Iterator[Mistake]:
+    """An operand such as ``K.T``, ``x[1:]`` or ``z > 0``, made from another tensor than the right one."""
+    r, op = edge.r, edge.r.op
+    assert op is not None
+    if op.together is not None:
+        return
+    rule = right(op, edge.i)
+    kind = "wrong-operand" if op in PRODUCTS or op.kind != "elementwise" else "wrong-argument"
+    for k, x in enumerate(r.inputs):
+        chain: list[Record] = []
+        while isinstance(x, Record) and x.op is not None and not x.label and len(chain) < DEEP \
+                and len(from_ := [z for z in x.inputs if isinstance(z, Record)]) == 1:
+            chain.append(x)
+            x = from_[0]
+            for other in shaped.get(np.shape(x.value), ())[:MANY] if not isinstance(x.value, tuple) else ():
+                if other is not x and other not in chain:
+                    try:
+                        value = again(chain, other.value)
+                    except DOES_NOT_FIT:
+                        continue
+                    yield Mistake(kind, with_operand(rule, k, value), f"made operand {k}: {other.serial}", 1.45,
+                                  said(other))
+
+
+def again(chain: list[Record], value: Any) -> Any:
+    """What a chain of operations, the last first, makes of another value."""
+    for r in reversed(chain):
+        assert r.op is not None
+        value = r.op.forward(*[value if isinstance(z, Record) else z for z in r.inputs], **r.options)
+    return value

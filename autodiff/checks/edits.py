@@ -1,0 +1,179 @@
+"""Small changes of a line: what its writer may have meant instead.
+
+One operand, operator, transpose, number or axis is changed at a time. All are texts: a node's place is put in
+parentheses, and what is shown in the end is tidied up.
+"""
+
+from __future__ import annotations
+
+import ast
+import copy
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+
+from autodiff.checks.hooks import Spot
+from autodiff.checks.their_code import Change
+
+OPERANDS = 60              # variables and parts of them that may come in
+OPPOSITE = {ast.Add: "-", ast.Sub: "+", ast.Mult: "/", ast.Div: "*"}
+OVER = [f"axis={axis}{keep}" for axis in (0, 1, -1) for keep in ("", ", keepdims=True")]
+DERIVATIVES = ("{0} * (1 - {0})", "1 - {0} ** 2", "{0} > 0", "1 - {0}")     # of sigmoid, tanh by their values, relu
+
+
+GATHERING = ("sum", "mean", "max")
+ALONG = (*GATHERING, "min", "std", "var", "prod", "cumsum", "argmax")
+
+
+def changes(rhs: str, others: list[str], numbers: list[str], multiples: bool = True) -> Iterator[str]:
+    """What they may have meant to write: one thing changed, the commonest first; `multiples` of the whole too."""
+    tree = ast.parse(rhs, mode="eval").body
+    nodes = sorted((n for n in ast.walk(tree) if isinstance(n, ast.expr)), key=lambda n: not isinstance(n, ast.UnaryOp))
+    operands = [n for n in nodes if isinstance(n, ast.Name | ast.Subscript | ast.Attribute) and plain(n)
+                and not (isinstance(n, ast.Name) and n.id == "np")]
+
+    def instead(node: ast.expr, new: str) -> str:
+        return f"{rhs[:node.col_offset]}({new}){rhs[node.end_col_offset:]}"
+
+    if isinstance(tree, ast.BinOp) and isinstance(tree.op, ast.Sub):
+        yield f"{ast.unparse(tree.right)} - ({ast.unparse(tree.left)})"
+    for node in nodes:
+        for new in edited(node):
+            yield instead(node, new)
+    if multiples:
+        yield f"-({rhs})"
+    for x in dict.fromkeys(n.id for n in operands if isinstance(n, ast.Name)):
+        everywhere = re.compile(rf"(?<![\w.]){re.escape(x)}(?!\w)")
+        for other in others:
+            yield everywhere.sub(other, rhs)
+    for node in operands:
+        for other in others:
+            yield instead(node, other)
+    for other in others:
+        yield from (f"({rhs}) * ({d.format(other)})" for d in DERIVATIVES)
+        yield from (f"({rhs}) {op} {other}" for op in "+-*/" if multiples or other not in numbers)
+    yield from (f"{c} * ({rhs})" for c in (2, 0.5) if multiples)
+    for c in [*numbers, "2", "0.5", *(f"2 * {c}" for c in numbers)]:
+        yield from (f"{rhs} + {c} * {other}" for other in others)
+    yield from (f"({rhs}).sum({axis})" for axis in OVER)
+    for node in operands:
+        x = ast.unparse(node)
+        for other in others:
+            yield from (instead(node, f"{x} {op} {other}") for op in "*/-+")
+    for a in others:
+        yield from (f"{rhs} + {a} {op} {b}" for b in others for op in "@*")
+
+
+def edited(node: ast.expr) -> Iterator[str]:
+    """One node changed by itself: a transpose, an operator, a sign, a number, an axis, a comparison."""
+    x = ast.unparse(node)
+    match node:
+        case ast.Attribute(value=inner, attr="T"):
+            yield ast.unparse(inner)
+        case ast.Attribute(value=inner, attr="size"):
+            yield from (f"{ast.unparse(inner)}.shape[{axis}]" for axis in (0, 1))
+        case ast.Name():
+            yield f"{x}.T"
+        case ast.Subscript(value=inner, slice=part):
+            yield f"{x}.T"
+            if isinstance(part, ast.Slice):
+                yield ast.unparse(inner)
+        case ast.BinOp(left=left, op=op, right=other):
+            a, b = f"({ast.unparse(left)})", f"({ast.unparse(other)})"
+            if isinstance(op, ast.MatMult):
+                ta, tb = (ast.unparse(n.value) if isinstance(n, ast.Attribute) and n.attr == "T" else f"{t}.T"
+                          for n, t in ((left, a), (other, b)))
+                yield from (f"{c} @ {d}" for c, d in ((ta, tb), (b, a), (tb, ta), (b, ta), (tb, a)))
+            elif type(op) in OPPOSITE:
+                yield f"{a} {OPPOSITE[type(op)]} {b}"
+                yield f"{b} {'-' if isinstance(op, ast.Sub) else '/'} {a}"
+            yield from (a, b)
+        case ast.UnaryOp(operand=operand):
+            yield ast.unparse(operand)
+        case ast.Constant(value=int() | float() as c) if not isinstance(c, bool):
+            yield from (repr(d) for d in (0, 1, -1, 2, c + 1, c - 1, 2 * c) if d != c)
+        case ast.Compare(left=left, ops=[_], comparators=[other]):
+            yield from (f"{ast.unparse(left)} {op} {ast.unparse(other)}" for op in (">", "<", ">=", "<="))
+            yield ast.unparse(left)
+        case ast.IfExp(body=body, orelse=other):
+            yield from (ast.unparse(body), ast.unparse(other))
+        case ast.ListComp(elt=ast.Name(), generators=[part]):
+            yield ast.unparse(part.iter)
+        case ast.Call(func=f, args=args, keywords=keywords):
+            for k in keywords:
+                yield ast.unparse(ast.Call(f, args, [other for other in keywords if other is not k]))
+            if isinstance(f, ast.Attribute) and f.attr in GATHERING:
+                for name in GATHERING:
+                    yield ast.unparse(ast.Call(ast.Attribute(f.value, name, ast.Load()), args, keywords))
+            if isinstance(f, ast.Attribute) and f.attr in ALONG:
+                yield from (f"{ast.unparse(f)}({axis})" for axis in OVER)
+            if isinstance(f, ast.Name) and f.id == "range":
+                yield f"reversed({x})"
+            yield from map(ast.unparse, args[:1])
+
+
+# ---- in their function
+
+def plain(node: ast.AST) -> bool:
+    """Whether reading this changes nothing: names, their parts, numbers."""
+    return all(isinstance(n, ast.Name | ast.Subscript | ast.Attribute | ast.Constant | ast.Slice | ast.Tuple | ast.BinOp
+                          | ast.UnaryOp | ast.operator | ast.unaryop | ast.expr_context) for n in ast.walk(node))
+
+
+def scope_of(frame: Any) -> dict[str, Any]:
+    """All that can be read in a frame, also by comprehensions within an expression."""
+    return {**frame.f_globals, **frame.f_locals}
+
+
+def evaluating(code: Any) -> Change:
+    """What computes another expression in place of theirs."""
+    def change(n: int, v: Any) -> Any:
+        return eval(code, scope_of(sys._getframe(2)))
+    return change
+
+
+def operands(spots: Iterable[Spot], frame: Any) -> Iterator[tuple[str, Any]]:
+    """What stands for arrays and numbers in their source, and can be read in a frame: x, W.T, hs[t], cache["a1"]."""
+    nodes = [node for spot in spots for node in ast.walk(spot.node)
+             if isinstance(node, ast.Name | ast.Subscript | ast.Attribute) and plain(node)]
+    texts = dict.fromkeys(map(ast.unparse, nodes))
+    texts |= dict.fromkeys(name for name, value in frame.f_globals.items()
+                           if type(value) in (float, int) and not name.startswith("_"))
+    texts |= dict.fromkeys(name for name in frame.f_locals if name.isidentifier())
+    counters = [name for name, value in frame.f_locals.items() if type(value) is int]
+    texts |= dict.fromkeys(f"{name}[{i}{step}]" for name, value in frame.f_locals.items() if type(value) is list
+                           for i in counters for step in ("", " + 1", " - 1"))
+    for text in list(texts)[:OPERANDS]:
+        try:
+            value = eval(text, frame.f_globals, frame.f_locals)
+        except Exception:
+            continue
+        if isinstance(value, np.ndarray | np.generic | float | int) and not isinstance(value, bool):
+            yield text, np.array(value)
+
+
+def rewritten(spot: Spot, new: ast.expr) -> str:
+    """The statement with another expression at this spot."""
+    if spot.kind == "key" and spot.node is spot.expression:
+        return f'"{spot.name}": {ast.unparse(new)}'
+    if spot.kind == "return" and isinstance(spot.node, ast.expr):
+        return ast.unparse(new)
+    at = [i for i, n in enumerate(ast.walk(spot.node)) if n is spot.expression]
+    made = copy.deepcopy(spot.node)
+    chosen = {id(n) for i, n in enumerate(ast.walk(made)) if i in at}
+    text = ast.unparse(Replacing(chosen, copy.deepcopy(new)).visit(made))
+    return text.splitlines()[0] if spot.kind == "loop" else text
+
+
+class Replacing(ast.NodeTransformer):
+    """Puts another node in place of some."""
+
+    def __init__(self, which: set[int], new: ast.expr) -> None:
+        self.which, self.new = which, new
+
+    def visit(self, node: ast.AST) -> Any:
+        """The node, or what stands in its place."""
+        return self.new if id(node) in self.which else self.generic_visit(node)

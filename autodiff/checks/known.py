@@ -1,0 +1,425 @@
+"""What a tape knows: every value, cotangent, local derivative and step of the gradient, found again by its numbers.
+
+Two arrays of random data have the same direction only if they are the same quantity up to a factor. So an array is
+known by its products with two fixed random vectors, divided by its norm: a look-up among thousands costs no more
+than reading the array. The factor is told apart from the match: a person may divide by m at the end.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from autodiff.forward import contribution
+from autodiff.kinds import At
+from autodiff.checks.spelled import written_out
+from autodiff.record import Record
+from autodiff.reverse import gradients
+from autodiff.tape import Tape, behind, un_broadcast, walk_back
+from autodiff.tensor import Tensor
+
+CLOSE = 1e-7              # how far apart two directions may be and still be one
+FEW = 12
+WIDEST = 16               # up to this size of a sample, Jacobians are known too
+FLAT = 1e-9                # up to which spread, relative to its norm, an array is all one number
+STEPS = 200                # of a loop
+LONGEST = 2e5              # elements of a sequence
+LARGEST = 2e7             # elements of all that is known; beyond it the rarer kinds are left out
+PREFIX = re.compile(r"^(?:delta_?|d[lLJEC]_?d_?|grad_?|bar_?|[dgGD]_?|∂|δ)(?=.)")
+SUFFIX = re.compile(r"(?<=.)(?:_?grad|_?bar|_g|_d)$")
+
+# What a quantity is, the surest first.
+COTANGENT, VALUE, LOCAL, STEP, INNER = "cotangent", "value", "local derivative", "step", "inner product"
+RANK = {COTANGENT: 0, VALUE: 1, LOCAL: 2, STEP: 3, INNER: 4}
+
+
+@dataclass(frozen=True, eq=False)
+class Known:
+    """A quantity that the tape knows.
+
+    Attributes
+    ----------
+    value : ndarray
+        Its numbers; those of a sequence (the steps of a loop) stand one after the other along a first axis.
+    kind : str
+        "cotangent" of a record, its "value", its "local derivative", or a "step" of the recorded gradient.
+    record : Record
+        Which, of the forward pass; of a step the record of the gradient's own tape.
+    called : str
+        What to call it.
+    made : tuple of Record
+        The records, of the forward or the gradient, that have this value; () if none has.
+    names : frozenset of str
+        The records' own names.
+    parts : tuple of ndarray
+        Of the steps of a loop or the layers of a net, which may differ in shape, each one's; `value` is the first then.
+    """
+
+    value: Any
+    kind: str
+    record: Record
+    called: str
+    made: tuple[Record, ...] = ()
+    names: frozenset[str] = frozenset()
+    parts: tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True)
+class Match:
+    """A known quantity that an array equals: ``array = factor * quantity``."""
+
+    known: Known
+    factor: float
+    turned: bool = False
+
+
+@dataclass
+class Index:
+    """The quantities of one size, by their direction."""
+
+    first: list[float] = field(default_factory=list)
+    second: list[float] = field(default_factory=list)
+    norms: list[float] = field(default_factory=list)
+    known: list[tuple[Known, bool]] = field(default_factory=list)
+    order: Any = None
+
+
+@lru_cache(maxsize=64)
+def probes(n: int) -> Any:
+    """Two random vectors of n elements, always the same."""
+    return np.random.default_rng(n).normal(size=(2, n))
+
+
+def direction(value: Any) -> tuple[float, float, float] | None:
+    """An array's products with the probes, over its norm (with the sign of the first); None if it has none."""
+    flat = np.ravel(np.asarray(value, np.float64))
+    if flat.size < 2:
+        return None
+    with np.errstate(all="ignore"):
+        norm = float(np.sqrt(flat @ flat))
+        if not np.isfinite(norm) or norm == 0 or np.ptp(flat) <= FLAT * norm:
+            return None
+        a, b = probes(flat.size) @ flat / norm
+    return (float(a), float(b), norm) if a > 0 else (-float(a), -float(b), -norm)
+
+
+class Knowledge:
+    """All that a tape knows, at one point, in float64.
+
+    Parameters
+    ----------
+    tape : Tape
+        What stands behind the loss.
+    values : dict of Record to array, optional
+        Where: other values for some leaves.
+    """
+
+    def __init__(self, tape: Tape, values: Mapping[Record, Any] | None = None) -> None:
+        self.tape = tape
+        self.loss = tape.outputs[0]
+        self.path = [r for r in tape.all if r.requires_grad and not isinstance(r.value, tuple)]
+        self.values: dict[Record, Any] = {}
+        self.cotangents: dict[Record, Any] = {}
+        self.roots: dict[Record, Record] = {}              # the record of each cotangent
+        self.known: list[Known] = []
+        self.wanted: set[Record] = set()                   # whose gradients are returned
+        self.replayed(values or {})
+        self.collect()
+        self.indices: dict[int, Index] = {}
+        for known in self.known:
+            if not known.parts:
+                self.enter(known)
+        for index in self.indices.values():
+            index.order = np.argsort(index.first)
+
+    # ---- collecting
+
+    def replayed(self, values: Mapping[Record, Any]) -> None:
+        """Values and cotangents in float64."""
+        loss = Tensor.of(self.loss)
+        with np.errstate(all="ignore"):
+            try:
+                found = gradients(loss, [Tensor.of(r) for r in self.path], record=True)
+                whole = Tape(loss, *found)
+                self.roots = {r: g.record for r, g in zip(self.path, found, strict=True)}
+            except Exception:                               # a user's rule may do whatever works on arrays
+                whole = self.tape
+                self.cotangents = dict(zip(self.path, gradients(loss, [Tensor.of(r) for r in self.path]), strict=True))
+
+            def keep(r: Record, y: Any) -> Any:
+                self.values[r] = y
+                return y
+
+            given: dict[Any, Any] = {Tensor.of(r): value for r, value in values.items()}
+            whole.replay(given, dtype=np.float64, each=keep, strict=False)
+        for r in whole.all:
+            if r.op is None:
+                self.values[r] = np.asarray(values.get(r, r.value), None if r.value.dtype.kind in "biu" else np.float64)
+        self.cotangents |= {r: self.values[root] for r, root in self.roots.items()}
+
+    def collect(self) -> None:
+        """Everything known, the surest first."""
+        names = {r: self.tape.given.get(r) or r.name or "" for r in self.tape.all}
+        self.names = names
+        room = LARGEST
+        for r in self.path:
+            room -= self.add(self.cotangents[r], COTANGENT, r, f"∂loss/∂{names[r]}" if names[r] else "", names[r],
+                             (self.roots[r],) if r in self.roots else ())
+        for r in self.tape.all:
+            if r in self.values and not isinstance(self.values[r], tuple):
+                room -= self.add(self.values[r], VALUE, r, names[r], names[r], (r,))
+        for r, d in self.locals():
+            room -= self.add(d, LOCAL, r, f"the derivative of {r.op.name if r.op else ''}", "")
+        with contextlib.suppress(Exception):
+            for r, d in self.jacobians(self.path):
+                room -= self.add(d, LOCAL, r, f"the Jacobian of {names[r] or 'the softmax'}", "")
+        self.sequences()
+        self.passed_on()
+        with contextlib.suppress(Exception):               # a form that does not fit this tape is left out
+            room -= self.spelled_out()
+        forward, ends = set(self.tape.all), set(self.roots.values())
+        for r, value in self.values.items():
+            if r not in forward and r not in ends and not isinstance(value, tuple) and room > 0:
+                room -= self.add(value, STEP, r, "", "", (r,))
+        for r in self.path:                                # of the derivatives of softmax, norms and standardising
+            x, g = np.asarray(self.values[r]), np.asarray(self.cotangents[r])
+            if room > 0 and x.ndim:
+                room -= self.add(x * g, STEP, r, "", "")
+                for axis in range(x.ndim):
+                    inner = (x * g).sum(axis=axis, keepdims=True)
+                    room -= self.add(inner, INNER, r, "", "") + self.add(x * inner, STEP, r, "", "")
+                    room -= self.add(g - g.mean(axis=axis, keepdims=True), STEP, r, "", "")
+
+    def add(self, value: Any, kind: str, r: Record, called: str, name: str, made: tuple[Record, ...] = ()) -> int:
+        """Enter a quantity; returns its size."""
+        value = np.asarray(value)
+        if value.dtype.kind not in "fbiu":
+            return 0
+        self.known.append(Known(value, kind, r, called, made, frozenset({name} if name else ())))
+        return int(value.size)
+
+    def jacobians(self, path: Sequence[Record]) -> Iterator[tuple[Record, Any]]:
+        """∂y/∂x sample by sample, where y is x normalised: by softmax, to unit length, to mean 0 and deviation 1.
+
+        Found by walking back from y with each unit vector; samples are rows, or columns.
+        """
+        pairs = [(y, x) for y in path for x in
+                 [x for x in reversed(path) if x.serial < y.serial and self.normalises(y, x)][:3]]
+        for y, x in pairs[:FEW]:
+            shape = np.shape(y.value)
+            for axis in (-1, 0):
+                d = shape[axis]
+                if not 1 < d <= WIDEST:
+                    continue
+                rows = []
+                for k in range(d):
+                    seed = np.zeros(shape)
+                    np.moveaxis(seed, axis, 0)[k] = 1
+                    g = walk_back({y: seed.astype(y.value.dtype)}, [x]).get(x, np.zeros(shape))
+                    rows.append(np.moveaxis(g, axis, -1))
+                yield y, np.moveaxis(np.stack(rows), 0, -2)
+
+    @staticmethod
+    def normalises(y: Record, x: Record) -> bool:
+        """Whether y is x divided by something made of x, or its softmax."""
+        if np.ndim(y.value) not in (1, 2) or np.shape(y.value) != np.shape(x.value) or y.op is None:
+            return False
+        if y.op.name == "softmax":
+            return y.inputs[0] is x
+        if y.op.name != "divide" or not all(isinstance(r, Record) for r in y.inputs):
+            return False
+        over = y.inputs[1]
+        return np.size(over.value) < np.size(y.value) and x in set(behind([over])) and x in set(behind([y.inputs[0]]))
+
+    def spelled_out(self) -> int:
+        """What is known if composite operations are written out; returns its size."""
+        twin = written_out(self.tape, self.values)
+        if twin is None:
+            return 0
+        records = [r for r in behind([twin.record], differentiable=True) if not isinstance(r.value, tuple)]
+        found = gradients(twin, [Tensor.of(r) for r in records], record=True)
+        size = 0
+        for r, g in zip(records, found, strict=True):
+            size += self.add(g.record.value, COTANGENT, r, "", "") + self.add(r.value, VALUE, r, "", "")
+        for y, d in self.jacobians(records):
+            size += self.add(d, LOCAL, y, "the Jacobian of the softmax", "")
+        return size
+
+    def locals(self) -> Iterator[tuple[Record, Any]]:
+        """The partial derivatives of elementwise operations."""
+        for r in self.path:
+            for partial in r.op.partials if r.op else ():
+                if callable(partial):
+                    xs = [self.values[x] if isinstance(x, Record) else x for x in r.inputs]
+                    with np.errstate(all="ignore"):
+                        try:
+                            d = partial(self.values[r], *xs, **r.options)
+                        except Exception:                  # theirs may be anything
+                            continue
+                    if np.shape(d) == np.shape(self.values[r]):
+                        yield r, d
+
+    def sequences(self) -> None:
+        """The same quantity of several records: the steps of a loop, the layers of a net, first to last and back."""
+        groups: dict[Any, list[Record]] = {}
+        for r in self.tape.all:
+            if r in self.values and not isinstance(self.values[r], tuple):
+                name = self.names[r]
+                groups.setdefault(("name", name.rstrip("0123456789").rstrip("_")) if name else
+                                  ("line", r.code, r.lasti) if r.op else r, []).append(r)
+        self.groups = [g for g in groups.values() if len(g) > 1]
+        local = dict(self.locals())
+        for whole in self.groups:
+            for kind, source in ((COTANGENT, self.cotangents), (VALUE, self.values), (LOCAL, local)):
+                group = [r for r in whole if r in source and r.op is not None]
+                if len(group) < 2:
+                    continue
+                parts = tuple(np.asarray(source[r]) for r in group)
+                names = frozenset(self.names[r] for r in group if self.names[r])
+                called = self.known_as(kind, names)
+                self.known.append(Known(parts[0], kind, group[0], called, (), names, parts))
+                if sum(part.size for part in parts) > LONGEST or len({part.shape for part in parts}) > 1:
+                    continue
+                steps = np.stack(parts)
+                for part in (slice(None), slice(None, None, -1), slice(1, None), slice(None, 0, -1), slice(None, -1),
+                             slice(-2, None, -1)):
+                    ordered = steps[part]
+                    if len(ordered) > 1:
+                        self.known.append(Known(ordered, kind, group[0], called, (), names))
+                        if ordered.ndim > 1:               # as a loop over samples sees it, within which time runs
+                            self.known.append(Known(np.swapaxes(ordered, 0, 1), kind, group[0], called, (), names))
+
+    def passed_on(self) -> None:
+        """What each step of a loop hands to one of its inputs: its part of the gradient there."""
+        loops: dict[Any, list[Record]] = {}
+        for r in self.path:
+            if r.op is not None and not any(isinstance(x, Record) and isinstance(x.value, tuple) for x in r.inputs):
+                loops.setdefault((r.code, r.lasti), []).append(r)
+        for loop in loops.values():
+            if len(loop) < 2 or len(loop) > STEPS:
+                continue
+            for i, x in enumerate(loop[0].inputs):
+                if isinstance(x, Record):
+                    found = [(r.inputs[i], part) for r in loop if (part := self.part(r, i)) is not None]
+                    whole = tuple(part for _, part in found)
+                    summed = tuple(np.asarray(un_broadcast(part, np.shape(x.value))) for x, part in found)
+                    if len(found) > 1:
+                        self.known.append(Known(whole[0], STEP, loop[0], "", (), frozenset(), whole))
+                        if any(a.shape != b.shape for a, b in zip(whole, summed, strict=True)):
+                            self.known.append(Known(summed[0], STEP, loop[0], "", (), frozenset(), summed))
+
+    def part(self, r: Record, i: int) -> Any:
+        """What a record hands to its input `i`; None if that is nothing, or cannot be said."""
+        x = r.inputs[i] if i < len(r.inputs) else None
+        if not isinstance(x, Record) or not x.requires_grad or r.op is None:
+            return None
+        operands = [self.values[y] if isinstance(y, Record) else y for y in r.inputs]
+        try:
+            part = contribution(r.op, i, self.cotangents[r], self.values[r], operands, r.options)
+            return None if part is None or isinstance(part, At) else np.asarray(part)
+        except Exception:                                   # a user's rule may fail on other dtypes
+            return None
+
+    @staticmethod
+    def known_as(kind: str, names: frozenset[str]) -> str:
+        """What to call a sequence."""
+        name = min(names, default="")
+        return f"∂loss/∂{name}" if name and kind == COTANGENT else name
+
+    # ---- finding
+
+    def enter(self, known: Known) -> None:
+        """Put a quantity, as it is and turned (samples in columns), into the index."""
+        value = known.value
+        for turned in (False, True) if value.ndim > 1 and min(value.shape) > 1 else (False,):
+            found = direction(np.moveaxis(value, -1, 0) if turned else value)
+            if found is not None:
+                index = self.indices.setdefault(value.size, Index())
+                index.first.append(found[0])
+                index.second.append(found[1])
+                index.norms.append(found[2])
+                index.known.append((known, turned))
+
+    def matches(self, value: Any) -> list[Match]:
+        """The quantities that this array equals up to a factor, the surest first."""
+        found: list[Match] = []
+        index, mine = self.indices.get(np.size(value)), direction(value)
+        if mine is None and np.size(value) > 1 and np.all(value):
+            found = [Match(k, 1.0) for k in self.known if k.value.size == np.size(value) and close(k.value, value)]
+        if index is None or mine is None:
+            return found
+        sorted_first = np.asarray(index.first)[index.order]
+        low, high = np.searchsorted(sorted_first, (mine[0] - CLOSE, mine[0] + CLOSE))
+        for i in index.order[low:high]:
+            if abs(index.second[i] - mine[1]) < CLOSE:
+                known, turned = index.known[i]
+                found.append(Match(known, mine[2] / index.norms[i], turned))
+        return sorted(found, key=lambda m: (abs(m.factor - 1) > CLOSE, RANK[m.known.kind] >= RANK[STEP], m.turned,
+                                           RANK[m.known.kind]))
+
+    # ---- what a name means
+
+    def claims(self, name: str, gradient: bool = False) -> list[Known]:
+        """The quantities that a variable of this name would hold: dz2, grad_z2, z2_grad or delta2 that of z2.
+
+        With `gradient` the name is one a gradient is returned under, and W1 means that of W1 too.
+        """
+        stems = {PREFIX.sub("", name), SUFFIX.sub("", name)} - {name, ""}
+        if gradient:
+            named = [k for k in self.known if k.kind == COTANGENT and name in k.names]
+            return named or [k for k in self.known if k.kind == COTANGENT and k.names & stems]
+        stems |= {f"z{stem}" for stem in stems if stem.isdigit() and name[:1] in "dδ"}
+        cotangents = [k for k in self.known if k.kind == COTANGENT and k.names & stems]
+        return cotangents + [k for k in self.known if k.kind == VALUE and name in k.names]
+
+
+def close(a: Any, b: Any) -> bool:
+    """Whether two arrays of one size hold the same numbers, to rounding."""
+    with np.errstate(all="ignore"):
+        return bool(np.allclose(np.ravel(a), np.ravel(b), rtol=CLOSE, atol=0))
+
+
+def shaped_like(known: Known, values: Sequence[Any]) -> Iterator[list[Any]]:
+    """A quantity as the values one spot made, one after the other: rows, columns or steps of it."""
+    n, shape, value = len(values), np.shape(values[0]), known.value
+    if known.parts:
+        shapes = [np.shape(v) for v in values]
+        for size in (n, n - 1) if n > 2 else (n,):                           # the last one may go unused
+            windows = [list(parts[start:start + size]) for parts in (known.parts[::-1], known.parts)
+                       for start in range(len(parts) - size + 1) if n > 1]
+            fitting = [window for window in windows if [part.shape for part in window] == shapes[:size]]
+            yield from fitting
+            if fitting:
+                break
+        return
+    if any(np.shape(a) != np.shape(b) for a, b in pairwise(values)):         # each longer than the one before
+        if value.ndim == len(shape) + 1 and len(value) == n and all(
+                np.ndim(v) == len(shape) and np.all(np.shape(v) <= np.asarray(value.shape[1:])) for v in values):
+            yield [row[tuple(slice(k) for k in np.shape(v))] for row, v in zip(value, values, strict=True)]
+        return
+    for turned in (value, np.moveaxis(value, -1, 0)) if value.ndim > 1 else (value,):
+        if n == 1 and turned.shape == shape:
+            yield [turned]
+            return
+        if n > 1:
+            sizes = np.cumprod(turned.shape).tolist()
+            at = sizes.index(n) + 1 if n in sizes else 0
+            if at and longer(turned.shape[at:]) == longer(shape):
+                rows = list(np.reshape(turned, (n, *shape)))
+                yield from (rows, rows[::-1])
+            elif n > 2 and turned.shape == (n - 1, *shape):                  # the last one goes unused
+                yield list(turned)
+    if n == 1 and value.size == np.size(values[0]) and known.kind not in (STEP, INNER):
+        yield [np.reshape(value, shape)]
+
+
+def longer(shape: tuple[int, ...]) -> list[int]:
+    """A shape without its axes of length one."""
+    return [n for n in shape if n > 1]

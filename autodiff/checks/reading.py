@@ -1,0 +1,343 @@
+"""Reads a gradient somebody wrote as a function: which of its lines is the first that is wrong, and what it should be.
+
+The function is run on copies of the leaves, every value looked at (`their_code`); each is known by its numbers if the
+tape knows it (`known`); the wrong line is the one whose repair makes the gradients right (`repair`); what it should
+read is found in their own names (`rewriting`).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from autodiff.checks.earlier import explained_earlier
+from autodiff.checks.hooks import Spot
+from autodiff.checks.known import CLOSE, COTANGENT, VALUE, Knowledge, Match
+from autodiff.checks.manual import meant, value_named, wanted_by
+from autodiff.checks.repair import Fix, Outputs, Repairs, same
+from autodiff.checks.rewriting import right_line
+from autodiff.checks.status import right
+from autodiff.checks.their_code import Program, Stopped, UnreadableError
+from autodiff.errors import AutodiffError, ReplayError
+from autodiff.leaks import refuse_leaks
+from autodiff.record import Record
+from autodiff.tape import Tape
+from autodiff.tensor import Tensor
+
+SECONDS = 2.0
+RIGHT, SCALED, WRONG, UNKNOWN = "right", "right up to a factor", "wrong", "unknown"
+
+
+@dataclass(frozen=True)
+class ReadLine:
+    """A line of theirs.
+
+    Attributes
+    ----------
+    file, line, text : str, int, str
+        Where it stands, and its source.
+    where : str
+        File and line, as a person would write it.
+    name : str
+        What they call its value.
+    verdict : str
+        "right", "right up to a factor", "wrong" or "unknown".
+    equals : str
+        The quantity of the tape that it equals; "" if none does that has a name.
+    """
+
+    file: str
+    line: int
+    text: str
+    where: str
+    name: str
+    verdict: str
+    equals: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain Python values."""
+        return {"file": self.file, "line": self.line, "text": self.text, "where": self.where, "name": self.name,
+                "verdict": self.verdict, "equals": self.equals}
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What their function does, line by line.
+
+    Attributes
+    ----------
+    lines : tuple of ReadLine
+        In the order they first ran.
+    first_wrong, last_right : ReadLine or None
+        The first wrong line, and the last one before it that is right.
+    expected : str
+        What the wrong line should read, in their names; "" if that cannot be said.
+    certain : bool
+        Whether putting that line right was tried, and makes gradients right.
+    repaired : tuple of str
+        The gradients that this line alone makes right.
+    how : str
+        What puts it right: "known" (another value belongs there), "scale", "transpose", "sum", "sum of the last axis",
+        "accumulate", "edit" (a small change of a line whose right value nobody knows); "" if unknown.
+    factor : float
+        By which its values must be multiplied, where that is all.
+    forward : str
+        What differs from the recorded forward pass; "" if nothing does, or nothing of it was computed.
+    left_numpy : str or None
+        Why it could not be read, or not to its end.
+    sentence : str
+        All of it for a person.
+    """
+
+    lines: tuple[ReadLine, ...] = ()
+    first_wrong: ReadLine | None = None
+    last_right: ReadLine | None = None
+    expected: str = ""
+    certain: bool = False
+    repaired: tuple[str, ...] = ()
+    how: str = ""
+    factor: float = 1.0
+    forward: str = ""
+    left_numpy: str | None = None
+    sentence: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain Python values."""
+        return {"lines": [line.to_dict() for line in self.lines],
+                "first_wrong": self.first_wrong and self.first_wrong.to_dict(),
+                "last_right": self.last_right and self.last_right.to_dict(), "expected": self.expected,
+                "certain": self.certain, "repaired": list(self.repaired), "how": self.how, "factor": self.factor,
+                "forward": self.forward, "left_numpy": self.left_numpy, "sentence": self.sentence}
+
+
+def read(function: Callable[..., Any], tape: Tape, more: Mapping[str, Any] | None = None,
+         seconds: float = SECONDS) -> Reading:
+    """Read a gradient that somebody wrote as a function.
+
+    Parameters
+    ----------
+    function : callable
+        Called by keyword with the leaves and arrays its parameters name; returns gradients by name.
+    tape : Tape
+        What stands behind the loss, a scalar: its only output.
+    more : dict of str to array, optional
+        Arguments that the tape does not hold: what was computed from nothing that requires grad leaves no record.
+    seconds : float
+        How long to look for the wrong line, about.
+
+    Returns
+    -------
+    Reading
+        Empty but for `left_numpy` if the function cannot be followed. Nothing is raised, whatever it does.
+
+    Examples
+    --------
+    >>> x, w = np.array([[1.0, 2.0], [3.0, 5.0]]), ad.Tensor([0.3, -0.2], requires_grad=True)
+    >>> loss = (np.tanh(x @ w) ** 2).sum()
+    >>> from autodiff.checks.reading import read
+    >>> def by_hand(x, w):
+    ...     a = np.tanh(x @ w)
+    ...     dz = 2 * a * (1 - a)
+    ...     return {"w": x.T @ dz}
+    >>> reading = read(by_hand, ad.Tape(loss))
+    >>> reading.first_wrong.text, reading.expected                                    # doctest: +SKIP
+    ('dz = 2 * a * (1 - a)', 'dz = 2 * a * (1 - a ** 2)')
+    """
+    started = time.perf_counter()
+    try:
+        with np.errstate(all="ignore"):
+            return Reader(function, tape, more or {}, started + seconds).reading()
+    except UnreadableError as error:
+        return Reading(left_numpy=str(error), sentence=f"It cannot be read line by line: {error}.")
+    except (Exception, SystemExit, Stopped) as error:     # nothing of theirs, or of a user's rule, may end the report
+        said = f"{type(error).__name__}: {error}".splitlines()[0]
+        return Reading(left_numpy=said, sentence=f"It cannot be read line by line ({said}).")
+
+
+class Reader:
+    """Reads one function."""
+
+    def __init__(self, function: Callable[..., Any], tape: Tape, more: Mapping[str, Any], deadline: float) -> None:
+        self.tape, self.loss, self.deadline = tape, tape.outputs[0], deadline
+        program = Program(function)
+        self.knowledge = Knowledge(tape, generic(tape))
+        arguments = arguments_of(function, tape, self.knowledge, more)
+        self.keys: dict[Any, Record] = {}
+        first = program.run(arguments, seconds=deadline - time.perf_counter())
+        self.failed = first.error
+        self.returned = first.returned if isinstance(first.returned, Mapping) else {}
+        for key in self.returned:
+            r = self.record_of(key)
+            if r is not None and r is not self.loss:
+                self.keys[key] = r
+        self.knowledge.wanted = set(self.keys.values())
+        targets = {key: self.knowledge.cotangents[r] for key, r in self.keys.items()}
+        self.repairs = Repairs(program, arguments, self.gradients, targets, self.knowledge, deadline)
+
+    def record_of(self, key: Any) -> Record | None:
+        """What a key of the result means; None if it is no gradient."""
+        try:
+            r = meant(self.tape, key)
+        except AutodiffError:
+            return None
+        return r if r in self.knowledge.cotangents else None
+
+    def gradients(self, returned: Any) -> Outputs:
+        """The gradients in what the function returned."""
+        if not isinstance(returned, Mapping):
+            return {}
+        found = {}
+        for key in self.keys:
+            value = returned.get(key)
+            value = value.data if isinstance(value, Tensor) else value
+            if isinstance(value, np.ndarray | np.generic | float | int | list):
+                try:
+                    found[key] = np.asarray(value)
+                except ValueError:
+                    continue
+        return found
+
+    def reading(self) -> Reading:
+        """All that can be said."""
+        forward = self.their_loss()
+        repairs = self.repairs
+        if self.failed is not None:
+            said = f"it raises {type(self.failed).__name__}"
+            return Reading(self.lines(None), forward=forward, left_numpy=said, sentence=join(forward, f"It cannot be "
+                           f"read to its end: {said}."))
+        if not repairs.wrong:
+            return Reading(self.lines(None), forward=forward, sentence=forward)
+        if not all(same(repairs.outputs.get(k), v) for k, v in self.gradients(self.returned).items()):
+            said = "it returns something else each time it is called"
+            return Reading(self.lines(None), forward=forward, left_numpy=said,
+                           sentence=join(forward, f"It cannot be read line by line: {said}."))
+        fix = repairs.search()
+        expected, small = right_line(repairs, fix) if fix else ("", False)
+        if earlier := explained_earlier(repairs, fix, self.deadline, small):
+            fix, expected = earlier
+        spot = fix.spot if fix else self.suspect()
+        if spot is None:
+            return Reading(self.lines(None), forward=forward, sentence=forward)
+        lines = self.lines(spot)
+        at = fix.tick if fix else repairs.first.seen[spot].ticks[0]
+        last = self.last_right(spot, at)
+        names = tuple(sorted(self.name(k) for k in fix.fixed)) if fix else ()
+        if fix and fix.known is not None and fix.known.kind == VALUE and spot.name in fix.known.names:
+            forward = join(forward, f"Your {spot.name} ({spot.where}) differs from the recorded one, so what follows "
+                                    "is the gradient of another function than the recorded loss.")
+        first = self.line(spot, WRONG)
+        return Reading(lines, first, last, expected, fix is not None, names, fix.how if fix else "",
+                       fix.factor if fix and fix.how == "scale" else 1.0, forward, None,
+                       join(forward, self.sentence(spot, fix, expected, last, names)))
+
+    def their_loss(self) -> str:
+        """Whether the loss they return, if they do, is the recorded one."""
+        mine = float(np.ravel(self.knowledge.values[self.loss])[0])
+        known_as = {"loss", "L", "J", "cost", self.tape.given.get(self.loss) or self.loss.name}
+        for key, value in self.returned.items():
+            yours = value.data if isinstance(value, Tensor) else value
+            if isinstance(key, str) and key in known_as and np.size(yours) == 1:
+                yours = np.ravel(np.asarray(yours, float))[0]
+                if not right(yours, mine) and yours != 1:         # which is the gradient of the loss
+                    return (f"Your {key} is {yours:.6g}, the recorded one {mine:.6g}: yours is the gradient of another "
+                            "function.")
+        return ""
+
+    def name(self, key: Any) -> str:
+        """What a gradient is with respect to."""
+        r = self.keys[key]
+        return self.tape.given.get(r) or r.name or str(key)
+
+    # ---- lines
+
+    def lines(self, wrong: Spot | None) -> tuple[ReadLine, ...]:
+        """Their lines in the order they first ran, one for each value."""
+        return tuple(self.line(spot, WRONG if spot is wrong else None) for spot in self.repairs.order
+                     if spot.kind not in ("increment", "loop", "index") or spot is wrong)
+
+    def line(self, spot: Spot, verdict: str | None = None) -> ReadLine:
+        """A line, with what its value is."""
+        status = self.repairs.statuses[spot]
+        if verdict is None:
+            verdict = RIGHT if status.sure else SCALED if status.named or (
+                status.match and not status.claimed and status.match.known.kind in (COTANGENT, VALUE)) else UNKNOWN
+        return ReadLine(spot.file, spot.line, spot.text, spot.where, spot.name, verdict, equals(status.told))
+
+    def last_right(self, wrong: Spot, tick: int) -> ReadLine | None:
+        """The last line before this moment that is right."""
+        before = [spot for spot in self.repairs.order if spot is not wrong and self.repairs.statuses[spot].sure
+                  and self.repairs.first.seen[spot].ticks[0] < tick and spot.line != wrong.line]
+        return self.line(before[-1]) if before else None
+
+    def suspect(self) -> Spot | None:
+        """Where nothing that was tried helps: the first line that nobody knows, made of what is right, that matters."""
+        repairs = self.repairs
+        unsure = {spot.name for spot in repairs.order if not repairs.statuses[spot].sure and spot.name}
+        matters = [spot for spot in repairs.order if not repairs.statuses[spot].sure and repairs.matters(spot)]
+        return next((s for s in matters if not (s.reads - {s.name}) & unsure), matters[0] if matters else None)
+
+    def sentence(self, spot: Spot, fix: Fix | None, expected: str, last: ReadLine | None,
+                 names: tuple[str, ...]) -> str:
+        """The finding in words."""
+        said = f"The first wrong line is {spot.where}: {spot.text}" if fix else \
+            f"The first line that nothing on the tape explains is {spot.where}: {spot.text}"
+        now = equals(self.repairs.statuses[spot].told)
+        parts = [said]
+        if expected:
+            parts.append(f"It should read: {expected}")
+        elif fix and fix.known is not None and fix.known.called:
+            parts.append(f"What belongs there is {fix.known.called}"
+                         + ("" if abs(fix.factor - 1) < CLOSE else f" times {fix.factor:.6g}") + ".")
+        elif fix and fix.how == "scale":
+            parts.append(f"Its value must be multiplied by {fix.factor:.6g}.")
+        if now and fix:
+            parts.append(f"As it stands it is {now}.")
+        if names:
+            agree = "agrees" if len(names) == 1 else "agree"
+            parts.append(f"With this line alone put right, {', '.join(names)} {agree}.")
+        if last is not None:
+            parts.append(f"The last right line before it is {last.where}: {last.text}")
+        return "\n".join(parts)
+
+
+def equals(match: Match | None) -> str:
+    """What a value is, in words; "" if it is nothing that has a name."""
+    if match is None:
+        return ""
+    factor = "" if abs(match.factor - 1) < CLOSE else "-" if abs(match.factor + 1) < CLOSE else f"{match.factor:.6g} · "
+    return f"{factor}{match.known.called}{', transposed' if match.turned else ''}"
+
+
+def join(*texts: str) -> str:
+    """Texts, one below the other."""
+    return "\n".join(text for text in texts if text)
+
+
+def arguments_of(function: Callable[..., Any], tape: Tape, knowledge: Knowledge,
+                 more: Mapping[str, Any]) -> dict[str, Any]:
+    """What the function asks for, in float64."""
+    arguments = {}
+    for name, parameter in wanted_by(function).items():
+        value = value_named(tape, name, knowledge.values)
+        value = more.get(name) if value is None else value
+        if value is not None:
+            value = np.asarray(value)
+            arguments[name] = value.astype(np.float64) if value.dtype.kind == "f" else value
+        elif parameter.default is parameter.empty:
+            raise UnreadableError(f"it asks for {name!r}, which is not on this tape")
+    return arguments
+
+
+def generic(tape: Tape) -> dict[Record, Any]:
+    """Other values for the parameters that are all one number, as biases are at first: they would hide what is what."""
+    rng = np.random.default_rng(0)
+    flat = {r for r in tape.leaves if r.requires_grad and np.size(r.value) > 1 and np.ptp(r.value) == 0}
+    try:
+        refuse_leaks(tape.all, set(flat))
+    except ReplayError:
+        return {}
+    return {r: np.asarray(r.value, np.float64) + 0.3 * rng.normal(size=np.shape(r.value)) for r in flat}

@@ -1,0 +1,240 @@
+"""The right line in their own names: a small change of what they wrote, else what the tape says.
+
+Changes of one operand, operator, transpose or axis are computed with their variables and compared with the value that
+belongs there; the one that fits is what they meant to write. Where none does, the step of the recorded gradient is
+printed with their variables in place of the quantities that these hold.
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from autodiff.checks.edits import changes, evaluating, operands, rewritten, scope_of
+from autodiff.checks.hooks import Spot
+from autodiff.checks.known import CLOSE, Knowledge
+from autodiff.checks.repair import Fix, Repairs, like
+from autodiff.checks.status import right
+from autodiff.kinds import Op
+from autodiff.program.literals import number_text
+from autodiff.program.text import expression
+from autodiff.program.writing import ANY, PRODUCT, Text
+from autodiff.record import Record
+
+SECONDS = 0.1              # for the search of a small change
+DEEPEST = 8                # operations folded into one line
+
+
+def right_line(repairs: Repairs, fix: Fix) -> tuple[str, bool]:
+    """The line as it should read, "" if that cannot be said; and whether it is a small change of theirs."""
+    spot = fix.spot
+    if fix.how == "accumulate":
+        return f"{ast.unparse(spot.node.targets[0])} += {ast.unparse(spot.node.value)}", True  # type: ignore[attr-defined]
+    scene = Scene(repairs, fix)
+    if scene.operands is None:
+        return "", False
+    for new, code in scene.survivors():
+        if fix.fixed <= repairs.fixed(repairs.outputs_of({scene.spot: evaluating(code)})):
+            return rewritten(scene.spot, new), True
+    text = scene.from_the_tape()
+    if not text and fix.how == "scale":
+        text = times(fix.factor, f"({ast.unparse(spot.expression)})", scene.operands)
+    if text and scene.wanted is None and spot.kind == "whole":
+        return f"{spot.name} = {text}", False
+    return rewritten(scene.spot, ast.parse(text, mode="eval").body) if text else "", False
+
+
+class Scene:
+    """Their variables where the wrong value is made, and the values that belong there."""
+
+    def __init__(self, repairs: Repairs, fix: Fix) -> None:
+        self.repairs, self.fix = repairs, fix
+        self.knowledge: Knowledge = repairs.knowledge
+        self.deadline = time.perf_counter() + SECONDS
+        self.spot = self.spot_of_value()
+        self.seen = repairs.first.seen[self.spot]
+        self.spots = [other for other in repairs.order if other.function == self.spot.function]
+        self.wanted, self.total = self.target()
+        self.operands: list[tuple[str, Any]] | None = None
+        self.held: list[tuple[str, Any]] = []             # the same where the value is wrong first
+        self.mine: list[list[Any]] = []                   # a change, its code, the sum of its values
+        repairs.run({self.spot: self.look})
+
+    def spot_of_value(self) -> Spot:
+        """Where the right-hand side itself passes: of ``x += e`` that is e."""
+        spot = self.fix.spot
+        if spot.kind == "whole":
+            for other in self.repairs.order:
+                if other.kind in ("increment", "value") and other.node is spot.node:
+                    return other
+        return spot
+
+    def target(self) -> tuple[Any, Any]:
+        """What the right-hand side must give each time, or in sum; None, None if neither is known."""
+        values = self.fix.values
+        if values is None:
+            return None, None
+        if self.fix.spot.kind == "increment":
+            return None, sum(values[1:], values[0])
+        if self.spot is self.fix.spot:
+            return list(values), None
+        before = self.repairs.first.seen[self.fix.spot].values[-1]
+        mine = self.seen.values[0]
+        if self.spot.kind == "value" or np.shape(mine) != np.shape(before):
+            return None, None
+        return None, values[-1] - before + mine
+
+    def look(self, n: int, v: Any) -> Any:
+        """Compute every change in place of the line, each time it runs, and go on with the right value."""
+        frame = sys._getframe(2)
+        if self.operands is None:
+            self.operands = list(operands(self.spots, frame))
+            entries: Iterator[list[Any]] = iter(()) if self.wanted is self.total is None else self.changed()
+        else:
+            entries = iter(self.mine)
+        if n == self.fix.at:
+            self.held = list(operands(self.spots, frame))
+        scope = scope_of(frame)
+        self.mine = [entry for entry in entries if self.stays(entry, n, scope)]
+        return v if self.wanted is None or n >= len(self.wanted) else like(self.wanted[n], v)
+
+    def stays(self, entry: list[Any], n: int, scope: dict[str, Any]) -> bool:
+        """Whether a change may still be the right one, after what it gives this time."""
+        try:
+            with np.errstate(all="ignore"):
+                value = eval(entry[1], scope)
+        except Exception:
+            return False
+        if not isinstance(value, np.ndarray | np.generic | float | int):
+            return False
+        if self.wanted is not None:
+            return n >= len(self.wanted) or right(value, self.wanted[n])
+        if np.shape(value) != np.shape(self.total):
+            return False
+        entry[2] = value if entry[2] is None else entry[2] + value
+        return True
+
+    def changed(self) -> Iterator[list[Any]]:
+        """The changes of the line, each once, with their code."""
+        text = ast.unparse(self.spot.expression)
+        seen = {text}
+        names = [name for name, _ in self.operands or ()]
+        numbers = [name for name, value in self.operands or () if np.ndim(value) == 0]
+        for new in changes(text, names, numbers):
+            if time.perf_counter() > self.deadline:
+                return
+            if new not in seen:
+                seen.add(new)
+                try:
+                    yield [new, compile(new, "<line>", "eval"), None]
+                except (SyntaxError, ValueError):
+                    continue
+
+    def survivors(self) -> Iterator[tuple[ast.expr, Any]]:
+        """The changes that give what belongs there."""
+        for new, code, total in self.mine:
+            if self.wanted is not None or (total is not None and right(total, self.total)):
+                yield ast.parse(new, mode="eval").body, code
+
+    # ---- from the tape
+
+    def from_the_tape(self) -> str:
+        """The step of the recorded gradient in their names, with what factor it lacks; "" if there is none."""
+        fix = self.fix
+        if fix.known is None or fix.values is None or (self.wanted is None and not self.alone()):
+            return ""
+        wanted = fix.values[min(fix.at, len(fix.values) - 1)]
+        made = [r for m in self.knowledge.matches(wanted) if m.known.value.shape == np.shape(wanted) and not m.turned
+                for r in m.known.made]
+        text = Writing(dict(self.quantities())).text(made[0]) if made else None
+        value = None if text is None else self.value(text.text)
+        if text is None or value is None or np.shape(value) != np.shape(wanted):
+            return ""
+        with np.errstate(all="ignore"):
+            f = float(np.sum(value * wanted) / np.sum(value * value))
+        if not np.isfinite(f) or not right(f * value, wanted):
+            return ""
+        inner = text.text if text.level >= PRODUCT else f"({text.text})"
+        return text.text if abs(f - 1) < CLOSE else times(f, inner, self.held)
+
+    def alone(self) -> bool:
+        """Whether the line adds to a variable, once."""
+        return self.fix.spot.kind == "whole" and self.repairs.first.seen[self.fix.spot].times == 1
+
+    def value(self, text: str) -> Any:
+        """An expression of their variables, where the value is wrong first; None if it cannot be computed."""
+        found: list[Any] = []
+
+        def look(n: int, v: Any) -> Any:
+            if n == self.fix.at:
+                found.append(eval(text, {**scope_of(sys._getframe(2)), "np": np}))
+            return v
+
+        self.repairs.run({self.spot: look})
+        return found[0] if found else None
+
+    def quantities(self) -> Iterator[tuple[Record, str]]:
+        """The records whose values their variables hold, up to a factor."""
+        for text, value in self.held:
+            if np.size(value) > 1 and text != self.fix.spot.name:
+                for match in self.knowledge.matches(value):
+                    if not match.turned and match.known.value.shape == np.shape(value):
+                        for r in match.known.made:
+                            yield r, text
+
+
+class Writing:
+    """Writes records in their names; the `Writer` of `program.text`."""
+
+    exact = False
+
+    def __init__(self, names: dict[Record, str]) -> None:
+        self.names = names
+        self.left = DEEPEST
+
+    def text(self, r: Record) -> Text | None:
+        """The expression of a record; None if it takes too many operations, or something nobody has a name for."""
+        try:
+            return expression(r, self) if r.op is not None else None
+        except Exception:                                  # a text may ask for anything: there is none then
+            return None
+
+    def arg(self, x: Any, level: int = ANY, r: Record | None = None) -> str:
+        """An operand: their variable, a number, or the operation it comes from."""
+        if not isinstance(x, Record):
+            if np.ndim(x):
+                raise LookupError
+            return number_text(x)
+        if x in self.names:
+            return self.names[x]
+        if x.op is None and np.size(x.value) and np.ptp(x.value) == 0:
+            return number_text(np.ravel(x.value)[0])
+        self.left -= 1
+        if self.left < 0 or x.op is None:
+            raise LookupError
+        found = expression(x, self)
+        return found.text if found.level >= level else f"({found.text})"
+
+    def helper(self, op: Op) -> str:
+        """What has no NumPy text is not written."""
+        raise LookupError
+
+
+def times(f: float, text: str, operands: list[tuple[str, Any]]) -> str:
+    """A multiple, by one of their numbers where that is the factor."""
+    for name, value in operands:
+        if np.ndim(value) == 0 and name.isidentifier() and value:
+            if abs(f * value - 1) < CLOSE:
+                return f"{text} / {name}"
+            if abs(f / value - 1) < CLOSE:
+                return f"{name} * {text}"
+    if abs(f + 1) < CLOSE:
+        return f"-{text}"
+    if abs(1 / f - round(1 / f)) < CLOSE and abs(f) < 1:
+        return f"{text} / {round(1 / f)}"
+    return f"{f:.6g} * {text}"
