@@ -262,11 +262,14 @@ def mistakes_of_looping(edge: Edge, rule: Rule) -> Iterator[Mistake]:
         n = np.shape(y)[axis]
         if n < 2:
             continue
-        for at, said, more in ((n - 1, "the last", 0.0), (0, "the first", 0.2)):
+        extra = 0.8 if edge.x.op is not None else 0.0
+        for at, said, more in ((n - 1, "last", 0.0), (0, "first", 0.2)):
             chosen = np.reshape(np.arange(n) == at, (n,) + (1,) * (np.ndim(y) - 1 - axis))
             yield Mistake("overwritten-accumulation", lambda g, y, *x, chosen=chosen, **o: rule(g * chosen, y, *x, **o),
-                          f"{said} of axis {axis}", 1.1 + more + (0.8 if edge.x.op is not None else 0),
-                          f"{said} along axis {axis}")
+                          f"the {said} of axis {axis}", 1.1 + more + extra, f"only the {said} along axis {axis}")
+            if n > 2:
+                yield Mistake("dropped-path", lambda g, y, *x, chosen=chosen, **o: rule(g * ~chosen, y, *x, **o),
+                              f"all but the {said} of axis {axis}", 1.3 + extra, f"the {said} along axis {axis}")
 
 
 def mistakes_of_indexing(op: Op, i: int, rule: Rule) -> Iterator[Mistake]:

@@ -116,17 +116,17 @@ class Repairs:
 
     def search(self) -> Fix | None:
         """The best repair: of the line that is wrong first and makes everything right, else the most."""
-        unsure, scaled, neutral, named, elsewhere = self.passes()
+        passes = self.passes()
+        unsure, neutral, named, _ = passes
         self.tried = int(np.clip((self.deadline - time.perf_counter()) / (self.cost * len(unsure) or 1), 4, TRIED))
         partial: list[Fix] = []
-        for spots, fixes in ((unsure, self.fixes), (scaled, self.multiples), (neutral, self.fixes), (named, self.fixes),
-                             (elsewhere, self.fixes)):
+        for spots in passes:
             whole: list[Fix] = []
             for spot in spots:
                 likely = [f.tick for f in whole if not self.unlikely(f)]
                 if likely and self.first.seen[spot].ticks[0] > min(likely):
                     continue
-                for fix in fixes(spot):
+                for fix in self.multiples(spot) if spots is unsure and self.scaled_only(spot) else self.fixes(spot):
                     (whole if fix.fixed == self.wrong else partial).append(fix)
                     if fix.fixed == self.wrong and (spots is neutral or spots is named):
                         return fix
@@ -137,28 +137,27 @@ class Repairs:
         return min(partial, key=lambda f: (-len(f.fixed), self.statuses[f.spot].sure, self.unlikely(f), f.tick),
                    default=None)
 
-    def passes(self) -> tuple[list[Spot], ...]:
+    def passes(self) -> tuple[list[Spot], list[Spot], list[Spot], list[Spot]]:
         """The spots in the order in which they are suspected.
 
-        First what is not known to be right, and of that what is made of what is right. Then what is right up to a factor,
-        which may be put right later. Then what is right by itself and may lack a step: the last one before its use. Then
+        First what is not known to be right, and of that what is made of what is right; if it is right but for a factor,
+        only the factor is in doubt. Then what is right by itself and may lack a step: the last one before its use. Then
         the functions that theirs calls, which serve other lines too.
         """
         main = [spot for spot in self.order if spot.main and not is_new(spot)]
-        scaled = [spot for spot in main if self.scaled_only(spot)]
-        unsure = [spot for spot in main if not self.statuses[spot].sure and spot not in scaled]
+        unsure = [spot for spot in main if not self.statuses[spot].sure]
         names = {spot.name for spot in unsure}
         unsure.sort(key=lambda spot: bool((spot.reads - {spot.name}) & names))
-        sure = [spot for spot in reversed(main) if self.statuses[spot].sure or spot in scaled]
-        return (unsure, scaled, [spot for spot in sure if not self.statuses[spot].named],
+        sure = [spot for spot in reversed(main) if self.statuses[spot].sure or self.scaled_only(spot)]
+        return (unsure, [spot for spot in sure if not self.statuses[spot].named],
                 [spot for spot in sure if self.statuses[spot].named],
                 [spot for spot in self.order if not spot.main and not self.statuses[spot].sure])
 
     def scaled_only(self, spot: Spot) -> bool:
-        """Whether a line's value is what its name says, or what no name contradicts, but for a factor."""
+        """Whether a line's value is right but for a factor, as far as no name contradicts it."""
         status = self.statuses[spot]
         return not status.sure and status.match is not None and status.match.known.kind in (COTANGENT, VALUE, LOCAL) \
-            and abs(status.match.factor - 1) > CLOSE and (status.named or not status.claimed) \
+            and abs(status.match.factor - 1) > CLOSE and not status.claimed \
             and spot.kind not in ("key", "increment", "whole")
 
     def multiples(self, spot: Spot) -> Iterator[Fix]:

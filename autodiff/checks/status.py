@@ -104,8 +104,14 @@ def one_by_one(seen: Seen, knowledge: Knowledge) -> list[Match]:
         common = kinds if common is None else common & kinds
         first = first or found
         if not common:
-            return []
+            return in_steps(seen, knowledge)
     return [m for m in first if common and not common.isdisjoint(kinds_of(m))]
+
+
+def in_steps(seen: Seen, knowledge: Knowledge) -> list[Match]:
+    """What sequence of steps the values of a spot equal; the last one may go unused, and be anything."""
+    return [Match(known, 1.0) for known in knowledge.known if known.parts
+            for values in shaped_like(known, seen.values) if all(map(right, seen.values, values))][:1]
 
 
 def kinds_of(match: Match) -> set[tuple[str, str]]:

@@ -22,8 +22,8 @@ STYLE = ("<style>.derivation{line-height:1.7}.derivation h4{margin:1em 0 .3em}.d
          ".derivation table{margin-left:1em;border-collapse:collapse;background:none}"
          ".derivation td,.derivation th{padding:.15em .3em;text-align:left;vertical-align:baseline;border:none;"
          "background:none}"
-         ".derivation td.left,.derivation td.figure,.derivation th.figure{text-align:right}"
-         ".derivation td.figure,.derivation th.figure{padding-left:1.5em}"
+         ".derivation td.left,.derivation td.count,.derivation th.count{text-align:right}"
+         ".derivation td.count,.derivation th.count{padding-left:1.5em}"
          ".derivation td.remark{padding-left:2em;opacity:.75}.derivation math{font-size:1.08em}</style>")
 
 
@@ -180,7 +180,7 @@ class MathML(Writer):
 
 def cells(row: tuple[str, ...], kind: str) -> str:
     """A row of a table of words and numbers."""
-    return "<tr>" + "".join(f"<{kind}{'' if k == 0 else ' class=' + chr(34) + 'figure' + chr(34)}>{escape(clean(cell))}"
+    return "<tr>" + "".join(f"<{kind}{'' if k == 0 else ' class=' + chr(34) + 'count' + chr(34)}>{escape(clean(cell))}"
                             f"</{kind}>" for k, cell in enumerate(row)) + "</tr>"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -12,10 +13,12 @@ from autodiff.checks.doctor.suspects import Suspect, said, scaled, value_of, wit
 from autodiff.checks.mistakes import Rule, mistakes_at, right
 from autodiff.kinds import At
 from autodiff.ops import indexing
+from autodiff.record import Record
 
 if TYPE_CHECKING:
     from autodiff.checks.doctor.search import Search
 
+NUMBERED = re.compile(r"(\D+)(\d+)")
 FEW = 40                # other tensors that are tried in all places
 
 
@@ -42,6 +45,7 @@ def together(group: list[Edge], everywhere: str, search: Search) -> Iterator[Sus
     ordered = sorted(group, key=lambda e: e.r.serial)
     yield from one_step_off(ordered, search, suspect)
     yield from of_their_own(ordered, suspect)
+    yield from of_another_name(ordered, search, suspect)
     yield from elsewhere(ordered, suspect)
 
 
@@ -86,6 +90,29 @@ def of_their_own(ordered: list[Edge], suspect: Any) -> Iterator[Suspect]:
                               for e in ordered):
                 yield suspect("wrong-argument", 1.4, {e: with_operand(rule_of(e), k, own(e, j)) for e in ordered},
                               f"own {j} for {k}")
+
+
+def of_another_name(ordered: list[Edge], search: Search, suspect: Any) -> Iterator[Suspect]:
+    """At each of the numbered steps i1 for f1, i2 for f2: another tensor of the same step."""
+    named: dict[str, dict[str, Any]] = {}
+    for records in search.shaped.values():
+        for r in records:
+            if r.name and (found := NUMBERED.fullmatch(r.name)):
+                named.setdefault(found[1], {})[found[2]] = r.value
+    for k in range(len(ordered[0].r.inputs) + 1):
+        reads = [e.r if k == len(e.r.inputs) else e.r.inputs[k] for e in ordered if k <= len(e.r.inputs)]
+        numbers = [NUMBERED.fullmatch(r.name or "") if isinstance(r, Record) else None for r in reads]
+        if len(reads) < len(ordered) or not all(numbers):
+            continue
+        keys = [found[2] for found in numbers if found]
+        for name, values in named.items():
+            if numbers[0] and name != numbers[0][1] and all(
+                    key in values and np.shape(values[key]) == np.shape(own(e, k)) for e, key in zip(ordered, keys)):
+                rules = {e: with_output(rule_of(e), values[key]) if k == len(e.r.inputs)
+                         else with_operand(rule_of(e), k, values[key]) for e, key in zip(ordered, keys)}
+                elementwise = ordered[0].r.op is not None and len(ordered[0].r.op.edges) == 1
+                yield suspect("wrong-argument" if elementwise else "wrong-operand", 1.45, rules, f"{name} for {k}",
+                              f"{name} of each step")
 
 
 def elsewhere(ordered: list[Edge], suspect: Any) -> Iterator[Suspect]:

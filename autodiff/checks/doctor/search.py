@@ -11,6 +11,7 @@ left is verified by walking back.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -40,6 +41,7 @@ from autodiff.checks.doctor.suspects import (
 from autodiff.checks.mistakes import PRODUCTS, STATISTICS, Mistake, mistakes_at, right
 from autodiff.ops import arithmetic, indexing, shapes
 from autodiff.record import Record
+from autodiff.sites import locate
 
 DIRECTIONS = 3
 
@@ -254,7 +256,7 @@ class Search:
             total = through(self.bp, step, state.g)
             if total is None:
                 continue
-            mistakes = [(m, "") for m in mistakes_of(step)]
+            mistakes = [(m, m.operand) for m in mistakes_of(step)]
             mistakes += [(m, said(other)) for m, other in misread(step, self.shaped)]
             for m, told in mistakes:
                 try:
@@ -284,6 +286,7 @@ class Search:
         keys: list[tuple[str, Callable[[Edge], Any]]] = [
             ("every time round", lambda e: (e.r.code, e.r.lasti, e.i)),
             ("at every use", lambda e: (e.r.op, e.x) if e.x.op is None else None),
+            ("at every step", lambda e: (e.r.op, e.i, stem(e.r))),
             ("at every use", lambda e: (e.r.op, e.i, e.x.op is None)),
             ("at every use", lambda e: (e.r.op, e.i)),
         ]
@@ -336,6 +339,11 @@ def overwritten(x: Record, into: list[Edge], state: State) -> Iterator[Suspect]:
             total = indexing.index_update(total, e.r.options["index"], state.g[e.r])
         yield Suspect("overwritten-accumulation", 1.0, into[0], {}, {x: total - sum(state.fitted[e] for e in into)},
                       told="overlapping parts", tag=f"assigned {tag}")
+
+
+def stem(r: Record) -> str:
+    """What a record's name and line are but for numbers: the same for the steps of an unrolled loop."""
+    return re.sub(r"\d+", "", f"{r.name or ''} {locate(r.code, r.lasti).text}")
 
 
 def fits(t: Record, g: Any) -> bool:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from autodiff.checks.doctor.backprop import Backprop, Edge, reads
+from autodiff.checks.doctor.norms import Norm, mistakes_of_norm, norm_between
 from autodiff.checks.mistakes import Mistake, catalogue
 from autodiff.kinds import Op
 from autodiff.ops import arithmetic, elementary, stable
@@ -32,6 +33,7 @@ class Step(NamedTuple):
     y: Record
     op: Op | None
     options: dict[str, Any]
+    norm: Norm | None = None
 
 
 def steps(bp: Backprop) -> list[Step]:
@@ -50,6 +52,7 @@ def steps(bp: Backprop) -> list[Step]:
             value = op.forward(x.value, **options)
             known += [Step(x, y, op, options) for y in later if not (y.op is op and reads(y, x))
                       and np.allclose(value, y.value, rtol=1e-11, atol=1e-13)]
+        known += [Step(x, y, None, {}, norm) for y in later if (norm := norm_between(x, y))]
         pairs += [Step(x, y, None, {}) for y in later if not reads(y, x) and (y.name or x.name)]
     return known + pairs
 
@@ -62,6 +65,8 @@ def through(bp: Backprop, step: Step, g: dict[Record, Any]) -> Any:
 def mistakes_of(step: Step) -> Iterator[Mistake]:
     """Leaving the step out as if it were the identity; the mistakes of what it amounts to."""
     yield Mistake("missing-local-derivative", lambda g, y, x: g * 1.0, "step left out", 1.05 if step.op else 1.35)
+    if step.norm is not None:
+        yield from mistakes_of_norm(step.norm)
     if step.op is not None:
         for m in catalogue(step.op, 0, step.y.value, step.x.value):
             if m.tag != "identity":
