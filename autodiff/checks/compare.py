@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from autodiff.checks.differences import derivative, richardson
+from autodiff.checks.doctor.backprop import Backprop, fit
 from autodiff.checks.doctor.diagnosis import Diagnosis, diagnose
 from autodiff.checks.doctor.evidence import together
 from autodiff.checks.manual import called_with, misshapen, resolved
-from autodiff.checks.noise import Measurement, Reference, measure, precision
+from autodiff.checks.noise import TOO_NOISY, Measurement, Reference, measure, precision
 from autodiff.checks.numeric import blame, kink_lines
 from autodiff.checks.program import Gradient
 from autodiff.checks.reading import read
@@ -27,6 +28,7 @@ from autodiff.tensor import Tensor
 
 LOOKED_AT = 12           # elements of a gradient the arbiter looks at: all when these are all, else the worst
 RANK = {AGREES: 0, UNDECIDED: 1, DIFFERS: 2}
+BEYOND = 1e3             # times the tolerance: what no rounding of a sum explains
 FAILED = "the search for the mistake failed"
 Manual = Mapping[Any, Any] | Callable[..., Mapping[Any, Any]]
 
@@ -262,11 +264,24 @@ class Judge:
         if not compared.any():
             return replace(plain, note="\n".join(notes))
         if not reference.decides:
-            notes.insert(0, too_noisy(reference))
-            return replace(plain, note="\n".join(notes))
+            zero = reference.noise > 1 and self.cancels(r, reference)
+            if zero and ratio[worst] <= 1:
+                notes.insert(0, "zero but for rounding, and so is yours")
+                return replace(plain, verdict=AGREES, note="\n".join(notes))
+            if not zero or ratio[worst] < BEYOND:
+                notes.insert(0, too_noisy(reference))
+                return replace(plain, note="\n".join(notes))
         if ratio[worst] <= 1:
             return replace(plain, verdict=AGREES, note="\n".join(notes))
         return self.arbitrated(r, plain, reference, ratio, notes)
+
+    def cancels(self, r: Record, reference: Reference) -> bool:
+        """Whether what was added up to this gradient is zero in sum, to the rounding of its terms."""
+        bp = Backprop(self.tape, [r], self.values)
+        x = bp.wanted[0]
+        terms = [fit(np.abs(bp.raw[e]), x) for e in bp.into.get(x, ()) if not isinstance(bp.raw[e], tuple)]
+        size = float(np.max(sum(terms), initial=0)) if terms else 0.0
+        return float(np.max(reference.tolerance, initial=0)) <= TOO_NOISY * reference.eps * size
 
     def diagnosis(self, given: Mapping[Record, Any]) -> Diagnosis:
         """Why those that differ do."""

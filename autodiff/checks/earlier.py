@@ -17,7 +17,7 @@ import numpy as np
 
 from autodiff.checks.edits import changes, evaluating, operands, rewritten
 from autodiff.checks.hooks import Spot
-from autodiff.checks.known import CLOSE, STEP, VALUE
+from autodiff.checks.known import CLOSE, INNER, STEP, VALUE
 from autodiff.checks.repair import Fix, Repairs
 from autodiff.checks.status import begins, is_new
 
@@ -54,7 +54,8 @@ def unknown(repairs: Repairs, fix: Fix | None, surely: bool) -> list[Spot]:
         if spot.kind == "loop":
             if fix is None or (spot.function == fix.spot.function and spot.line < fix.spot.line <= spot.end_line):
                 loops.append(spot)
-        elif spot.kind == "index" or (spot.kind != "whole" and not known(repairs, spot, surely) and repairs.matters(spot)):
+        elif spot.kind == "index" or (spot.kind != "whole" and not known(repairs, spot, surely)
+                                      and repairs.matters(spot)):
             found.append(spot)
     return loops[::-1] + found
 
@@ -63,7 +64,8 @@ def known(repairs: Repairs, spot: Spot, surely: bool) -> bool:
     """Whether a line's value is known for what it is, or is zeros to be filled."""
     status = repairs.statuses[spot]
     if status.match is None:
-        return is_new(spot)
+        first = repairs.knowledge.matches(repairs.first.seen[spot].values[0])[:1]
+        return is_new(spot) or any(abs(m.factor - 1) < CLOSE and m.known.kind not in (STEP, INNER) for m in first)
     if status.match.known.kind == STEP:
         return surely or status.named or begins(spot, repairs.first.seen)
     return status.match.known.kind != VALUE or abs(status.match.factor - 1) < CLOSE
@@ -104,7 +106,7 @@ def different(spot: Spot, now: Any, others: list[tuple[str, Any]], frame: Any,
         except Exception:
             continue
         if type(now) is int and (type(value) is not int or value < 1 or value in (2 * now, now / 2)):
-            continue                               # a factor of two is a mistake by itself, not another number of samples
+            continue                               # a factor of two is a mistake by itself, not another size
         mark = fingerprint(value)
         if mark not in seen:
             seen.add(mark)

@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 
+from autodiff.checks.spelled import written_out
 from autodiff.forward import contribution
 from autodiff.kinds import At
-from autodiff.checks.spelled import written_out
 from autodiff.record import Record
 from autodiff.reverse import gradients
 from autodiff.tape import Tape, behind, un_broadcast, walk_back

@@ -144,8 +144,8 @@ def read(function: Callable[..., Any], tape: Tape, more: Mapping[str, Any] | Non
     ...     dz = 2 * a * (1 - a)
     ...     return {"w": x.T @ dz}
     >>> reading = read(by_hand, ad.Tape(loss))
-    >>> reading.first_wrong.text, reading.expected                                    # doctest: +SKIP
-    ('dz = 2 * a * (1 - a)', 'dz = 2 * a * (1 - a ** 2)')
+    >>> reading.first_wrong.text, reading.expected
+    ('dz = 2 * a * (1 - a)', 'dz = 2 * a * (1 - a * a)')
     """
     started = time.perf_counter()
     try:

@@ -170,7 +170,13 @@ class Repairs:
 
     def unlikely(self, fix: Fix) -> bool:
         """Whether another line explains it better: a multiple of what nobody knows, a value against the line's name."""
-        status = self.statuses[fix.spot]
+        status, seen = self.statuses[fix.spot], self.first.seen[fix.spot]
+        if 1 < len(seen.values) == seen.times and fix.values is not None and not status.claimed:
+            old, new = seen.values[fix.at], fix.values[fix.at]
+            exact = [m for m in self.knowledge.matches(old) if abs(m.factor - 1) < CLOSE]
+            multiple = self.same_direction([old]) == self.same_direction([new])
+            if exact and (multiple or exact[0].known.kind not in (STEP, INNER)):      # it was right at that moment
+                return True
         if fix.known is None:
             return fix.how == "scale" and status.match is None
         meant = {name for k in status.claimed for name in k.names}

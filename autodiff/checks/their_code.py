@@ -86,11 +86,11 @@ class Program:
 
     Examples
     --------
+    >>> from autodiff.checks.their_code import Program
     >>> def by_hand(x):
     ...     twice = 2 * x
     ...     return {"x": twice}
-    >>> program = Program(by_hand)                                                    # doctest: +SKIP
-    >>> [spot.text for spot in program.run({"x": 1.0}, look=True).seen]               # doctest: +SKIP
+    >>> [spot.text for spot in Program(by_hand).run({"x": 1.0}, look=True).seen]
     ['twice = 2 * x', 'return {"x": twice}']
     """
 

@@ -143,14 +143,15 @@ class Search:
         rest = [e for e in self.bp.edges if self.bp.reach.get(e.x, 0) != problem.mask]
         found: list[Suspect] = []
         for edges in (exact, rest):
-            found += [s for s in self.suspects(edges, state, target, problem)
+            found += [s for s in self.suspects(edges, state, target, problem, edges is exact)
                       if self.passes(s, target, slack) and self.verified(s, problem, state.g)]
             if found or self.late:
                 break
         return found
 
-    def suspects(self, edges: list[Edge], state: State, target: Any, problem: Problem) -> Iterator[Suspect]:
-        """All that may have gone wrong at these edges, the likeliest first."""
+    def suspects(self, edges: list[Edge], state: State, target: Any, problem: Problem,
+                 thorough: bool = True) -> Iterator[Suspect]:
+        """All that may have gone wrong at these edges, the likeliest first; wrong tensors only if `thorough`."""
         edges = [e for e in edges if e in state.fitted and not isinstance(state.fitted[e], tuple)]
         with np.errstate(all="ignore"):
             for edge in edges:
@@ -159,7 +160,7 @@ class Search:
             yield from self.nodes(edges, state, target)
             yield from self.composite(edges, state)
             yield from relations(problem, state.g)
-            for edge in edges:
+            for edge in edges if thorough else ():
                 yield from self.mistaken(edge, state, substitutes(edge, state, self.shaped, self.bp))
                 yield from self.mistaken(edge, state, derived(edge, self.shaped))
                 yield from self.stale(edge, state, target)
@@ -278,6 +279,13 @@ class Search:
                 yield Suspect(m.kind, m.cost, None, change={x: wrong - state.g[x]}, tag=m.tag, told=m.operand,
                               out=x, x=x)
 
+    def reached(self, group: Iterable[Edge]) -> int:
+        """The wanted gradients that a change at these edges would change."""
+        reached = 0
+        for e in group:
+            reached |= self.bp.reach.get(e.x, 0)
+        return reached
+
     # ---- the same everywhere
 
     def groups(self, problem: Problem) -> list[Suspect]:
@@ -295,7 +303,7 @@ class Search:
             for everywhere, key in keys:
                 for group in every(self.bp.edges, key).values():
                     one = frozenset(group)
-                    if one in seen or not any(self.bp.reach.get(e.x, 0) & problem.mask for e in group):
+                    if one in seen or self.reached(group) != problem.mask:
                         continue
                     seen.add(one)
                     for suspect in together(group, everywhere, self):

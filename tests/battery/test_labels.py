@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import autodiff as ad
-from tests.battery.labels_dev import LABELS
+from tests.battery.labels import BLIND
+from tests.battery.labels import DEV as LABELS
 from tests.battery.slips import Case, models
 
 DEV = models("dev")
@@ -27,6 +28,11 @@ def test_every_slip_has_a_name_of_its_own_and_a_label() -> None:
     slips = [(name(model), slip.name) for model in DEV for slip in model.SLIPS]
     assert len(slips) == len(set(slips))
     assert set(slips) == set(LABELS)
+
+
+def test_the_part_set_aside_has_labels_too() -> None:
+    slips = {(name(model), slip.name) for model in models("blind") for slip in model.SLIPS}
+    assert slips == set(BLIND) and {kind for label in BLIND.values() for kind in label.kinds} <= KINDS
 
 
 @pytest.mark.parametrize("model", DEV, ids=name)
