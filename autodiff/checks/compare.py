@@ -12,7 +12,7 @@ from autodiff.checks.differences import derivative, richardson
 from autodiff.checks.doctor.backprop import Backprop, fit
 from autodiff.checks.doctor.diagnosis import Diagnosis, diagnose
 from autodiff.checks.doctor.evidence import together
-from autodiff.checks.manual import called_with, misshapen, resolved
+from autodiff.checks.manual import called_with, misshapen, parts_of, resolved
 from autodiff.checks.noise import TOO_NOISY, Measurement, Reference, measure, precision
 from autodiff.checks.numeric import blame, kink_lines
 from autodiff.checks.program import Gradient
@@ -107,15 +107,17 @@ def compare(loss: Tensor, manual: Manual, names: Mapping[str, Tensor] | None = N
         points += [fresh(tape, rng) for _ in range(resample)]
     best: dict[Record, Entry] = {}
     given: dict[Record, tuple[Any, Any]] = {}
-    finite = True
+    finite, forward = True, ""
     telling: tuple[int, Judge | None, dict[Record, Any]] = (0, None, {})     # the point at which most differs
     for n, values in enumerate(points):
-        given = resolved(tape, at_point(function, tape, loss, values, inputs or {}) if function else manual)
+        gradients, value = parts_of(tape, at_point(function, tape, loss, values, inputs or {}) if function else manual)
+        given = resolved(tape, gradients)
         if not given:
             break
         judge = Judge(tape, Gradient(loss, list(given)), values)
         if not n:
             finite = judge.finite_loss
+            forward = other_loss(tape, value)
         differing = 0
         for r, (_, yours) in given.items():
             entry = judge.entry(r, yours)
@@ -133,15 +135,52 @@ def compare(loss: Tensor, manual: Manual, names: Mapping[str, Tensor] | None = N
         wrong = [entry.name for entry in best.values() if entry.verdict == DIFFERS]
         if function is not None:
             reading = read(function, tape, inputs or {})
-            diagnosis = replace(diagnosis, explanations=together(diagnosis.explanations, reading, wrong))
-        best = {r: replace(entry, explanations=tuple(e for e in diagnosis.explanations if entry.name in e.params))
+            told = together(diagnosis.explanations, reading, wrong)
+            diagnosis = replace(diagnosis, explanations=told, note=diagnosis.note if not told or
+                                told == diagnosis.explanations else "")
+        best = {r: replace(entry, explanations=tuple(
+                    e for e in diagnosis.each or diagnosis.explanations if entry.name in e.params))
                 if entry.verdict == DIFFERS else entry for r, entry in best.items()}
     not_given = tuple(r.name or f"a leaf of shape {np.shape(r.value)}" for r in tape.leaves
                       if r.requires_grad and r not in best)
     where = f"{tape.given.get(loss.record) or loss.name or 'the loss'} ({loss.record.where})"
-    return Report(tuple(best.values()), where, not_given, general_notes(tape, finite),
+    return Report(tuple(best.values()), where, not_given,
+                  tuple(filter(None, (forward, *general_notes(tape, finite), *(hides(tape) if best else ())))),
                   {key: i for i, r in enumerate(best) for key in (r, given[r][0]) if not isinstance(key, Tensor)},
                   diagnosis.explanations, diagnosis.note, reading)
+
+
+def other_loss(tape: Tape, value: Any) -> str:
+    """Whether the loss that was given is another than the recorded one: then it is not the gradient that is wrong."""
+    mine = tape.outputs[0].value
+    value = value.data if isinstance(value, Tensor) else value
+    if value is None or not np.all(np.isfinite(mine)):
+        return ""
+    off = abs(float(value) - float(mine))
+    if off <= 1e4 * precision(tape) * max(abs(float(mine)), abs(float(value))):
+        return ""
+    return (f"your loss is {float(value):.6g}: it differs from the recorded loss by {off:.3g}, so look at the forward "
+            "pass first. What follows compares your gradient with that of the recorded loss.")
+
+
+def hides(tape: Tape) -> list[str]:
+    """What about the data hides mistakes: such gradients may agree at this point and be wrong elsewhere."""
+    found = []
+    data = [r for r in tape.leaves if not r.requires_grad and np.ndim(r.value) == 2]
+    for r in tape.leaves:
+        called = tape.given.get(r) or r.name or "a parameter"
+        x = np.asarray(r.value)
+        if r.requires_grad and x.ndim == 2 and x.size > 1:
+            if not x.any():
+                found.append(f"{called} is all zeros")
+            elif x.shape[0] == x.shape[1] and np.array_equal(x, x.T):
+                found.append(f"{called} is symmetric")
+    if data and all(1 in np.shape(r.value)[:1] for r in data):
+        found.append("there is one sample")
+    if not found:
+        return []
+    return [f"note: {', '.join(found)}: mistakes may not show here. Other values, or a function with resample=3, "
+            "show them."]
 
 
 def at_point(function: Callable[..., Any], tape: Tape, loss: Tensor, values: Mapping[Record, Any],

@@ -31,6 +31,8 @@ def resolved(tape: Tape, manual: Any) -> dict[Record, tuple[Any, Any]]:
                            f"one, not {type(manual).__name__}")
     found: dict[Record, tuple[Any, Any]] = {}
     for key, value in manual.items():
+        if is_loss(tape, key):
+            continue
         r = meant(tape, key)
         if r in found:
             raise GradientError(f"{found[r][0]!r} and {key!r} are the same gradient, given twice")
@@ -39,6 +41,24 @@ def resolved(tape: Tape, manual: Any) -> dict[Record, tuple[Any, Any]]:
                                 "computed from nothing that requires grad")
         found[r] = (key, as_array(value, key))
     return found
+
+
+def is_loss(tape: Tape, key: Any) -> bool:
+    """Whether a key stands for the value of the loss, whose gradient nobody gives: it is 1."""
+    loss = tape.outputs[0]
+    return isinstance(key, str) and key in ("loss", tape.given.get(loss), loss.name) \
+        and all(key not in (tape.given.get(r), r.name) for r in tape.all if r is not loss)
+
+
+def parts_of(tape: Tape, given: Any) -> tuple[Any, Any]:
+    """The gradients, and the value of the loss if that was given too: as "loss", or before the dict in a pair."""
+    if isinstance(given, tuple) and len(given) == 2:
+        value, gradients = given if isinstance(given[1], Mapping) else given[::-1]
+        if isinstance(gradients, Mapping) and np.ndim(value) == 0:
+            return gradients, value
+    if isinstance(given, Mapping):
+        return given, next((value for key, value in given.items() if is_loss(tape, key)), None)
+    return given, None
 
 
 def meant(tape: Tape, key: Any) -> Record:

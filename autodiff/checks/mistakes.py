@@ -43,7 +43,7 @@ KINDS: dict[str, str] = {
     "extra-term": "a term that is not in the loss",
     "wrong-operand": "a product with the wrong tensor",
     "scatter": "gradients of indexed elements put in the wrong place",
-    "two": "two mistakes at once",
+    "two": "several mistakes at once",
 }
 
 

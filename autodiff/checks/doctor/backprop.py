@@ -39,6 +39,8 @@ class Backprop:
         Of the tape: where gradients are wanted.
     values : dict of Record to array, optional
         Other values for some leaves.
+    held : dict of Record to array, optional
+        Gradients at intermediates with which to go on from there, whatever has arrived.
 
     Attributes
     ----------
@@ -52,8 +54,10 @@ class Backprop:
         Which of the wanted each record depends on, a bit each.
     """
 
-    def __init__(self, tape: Tape, wanted: Sequence[Record], values: Mapping[Record, Any] | None = None) -> None:
+    def __init__(self, tape: Tape, wanted: Sequence[Record], values: Mapping[Record, Any] | None = None,
+                 held: Mapping[Record, Any] | None = None) -> None:
         self.twin = remade(tape, np.float64, values or {})
+        self.held = {self.twin[r]: np.asarray(g, np.float64)[()] for r, g in (held or {}).items()}
         self.loss = self.twin[tape.outputs[0]]
         self.wanted = [self.twin[r] for r in wanted]
         everything = behind([self.loss], min((r.serial for r in self.wanted), default=0), differentiable=True)
@@ -91,7 +95,7 @@ class Backprop:
             r, i, x = edge
             if r not in total:
                 continue
-            op, g = r.op, total[r]
+            op, g = r.op, self.held.get(r, total[r])
             assert op is not None
             if edge in changed:
                 c = applied(changed[edge], edge, g)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import time
 import warnings
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -34,9 +34,10 @@ BUDGET = 3.0           # seconds
 
 def suspects_of(tape: Tape, wanted: Sequence[Record], yours: Sequence[Any], tolerances: Sequence[Any],
                 wrong: Sequence[bool], values: dict[Record, Any] | None = None,
-                budget: float = BUDGET) -> tuple[list[Suspect], Problem, Search]:
+                budget: float = BUDGET,
+                held: Mapping[Record, Any] | None = None) -> tuple[list[Suspect], Problem, Search]:
     """The mistakes that reproduce what was given, the plain ones first."""
-    bp = Backprop(tape, wanted, values)
+    bp = Backprop(tape, wanted, values, held)
     shaped, reshaped = [], []
     for r, u, tol in zip(bp.wanted, yours, tolerances, strict=True):
         u = np.asarray(u, np.float64)
@@ -100,6 +101,53 @@ def same_place(s: Suspect) -> Any:
 
 # ---- what the report says
 
+def step_by_step(tape: Tape, given: Mapping[Record, Any], tolerances: Mapping[Record, Any], wrong: Collection[Record],
+                 values: Mapping[Record, Any] | None, budget: float) -> Diagnosis:
+    """Where intermediates were given: each gradient against what follows from those given above it.
+
+    So the first wrong one is found without search, what only follows from it is not held against anyone, and each
+    mistake is explained by itself.
+    """
+    held: dict[Record, Any] = {}
+    found: list[Explanation] = []
+    names: list[list[str]] = []
+    notes: list[str] = []
+    for r in sorted(given, key=closeness(tape), reverse=True):
+        bp = Backprop(tape, [r], values, held)
+        u, x = np.asarray(given[r], np.float64), bp.wanted[0]
+        g = bp.g.get(x, np.zeros_like(x.value))
+        if np.shape(u) == np.shape(g) and matches_one(u, g, allowance(u, g, tolerances[r])):
+            if r in wrong and names:
+                names[-1].append(tape.given.get(r) or said(r))
+        else:
+            one = diagnosis_of(tape, {r: given[r]}, {r: tolerances[r]}, [r], values, budget, held)
+            found += one.explanations[:1]
+            if one.explanations:
+                names.append([tape.given.get(r) or said(r)])
+            notes += [one.note] if one.note else []
+        if r in wrong and r.op is not None and np.shape(u) == np.shape(g):
+            held[r] = u
+    told = [replace(e, params=tuple(params)) for e, params in zip(found, names, strict=True)]
+    if len(told) > 1:
+        told = [replace(told[0], kind="two", sentence="; and ".join(e.sentence for e in told),
+                        places=tuple(place for e in told for place in e.places), members=(),
+                        correct="\n".join(filter(None, (e.correct for e in told))),
+                        yours="\n".join(filter(None, (e.yours for e in told))),
+                        params=tuple(name for e in told for name in e.params),
+                        evidence="each from what you gave above it"), *told]
+    return Diagnosis(tuple(told[:1]), "\n".join(notes), tuple(told[1:]) or tuple(told))
+
+
+def closeness(tape: Tape) -> Callable[[Record], int]:
+    """How near to the loss the gradient of a record is made."""
+    latest: dict[Record, int] = {}
+    for r in tape:
+        for x in r.inputs:
+            if isinstance(x, Record):
+                latest[x] = r.serial
+    return lambda r: latest.get(r, 0)
+
+
 @dataclass(frozen=True)
 class Diagnosis:
     """Why gradients differ.
@@ -110,10 +158,13 @@ class Diagnosis:
         Classes of what cannot be told apart, the plainest first; () if nothing fits.
     note : str
         What was searched and what not, and where the first wrong gradient is if nothing fits.
+    each : tuple of Explanation
+        The mistakes one by one, where intermediates were given.
     """
 
     explanations: tuple[Explanation, ...] = ()
     note: str = ""
+    each: tuple[Explanation, ...] = ()
 
 
 def diagnose(tape: Tape, given: Mapping[Record, Any], tolerances: Mapping[Record, Any], wrong: Collection[Record],
@@ -133,18 +184,24 @@ def diagnose(tape: Tape, given: Mapping[Record, Any], tolerances: Mapping[Record
     budget : float
         Seconds.
     """
-    records = list(given)
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        found, problem, search = suspects_of(tape, records, [given[r] for r in records],
-                                             [tolerances[r] for r in records], [r in wrong for r in records],
-                                             dict(values or {}), budget)
-        if not found:
-            return Diagnosis((), nothing_fits(problem, search))
-        telling = Telling(replace_wrong(problem, records, wrong), Formulas(problem.bp, tape.given))
-        told = []
-        for group in classes(found)[:CLASSES]:
-            told.append(telling.explanation(group[0], group[1:]))
+        if any(r.op is not None for r in wrong):
+            return step_by_step(tape, given, tolerances, wrong, values, budget)
+        return diagnosis_of(tape, given, tolerances, wrong, values, budget)
+
+
+def diagnosis_of(tape: Tape, given: Mapping[Record, Any], tolerances: Mapping[Record, Any], wrong: Collection[Record],
+                 values: Mapping[Record, Any] | None, budget: float,
+                 held: Mapping[Record, Any] | None = None) -> Diagnosis:
+    """The search as a whole."""
+    records = list(given)
+    found, problem, search = suspects_of(tape, records, [given[r] for r in records], [tolerances[r] for r in records],
+                                         [r in wrong for r in records], dict(values or {}), budget, held)
+    if not found:
+        return Diagnosis((), nothing_fits(problem, search))
+    telling = Telling(replace_wrong(problem, records, wrong), Formulas(problem.bp, tape.given))
+    told = [telling.explanation(group[0], group[1:]) for group in classes(found)[:CLASSES]]
     return Diagnosis(tuple(told), left_out(search))
 
 

@@ -179,6 +179,8 @@ class Search:
     def constants_at(self, edge: Edge, state: State, target: Any) -> Iterator[Suspect]:
         """The contribution of an edge times one free constant: left out, with the wrong sign, a factor too much."""
         now = state.fitted[edge]
+        if sum(z is edge.x for z in edge.r.inputs) > 1:           # c * c is one use of c, not two
+            return
         c = proportion(target, self.signature({edge.x: now}))
         if c is not None:
             yield self.times(edge, 1 + c, now)
@@ -220,7 +222,8 @@ class Search:
         """All edges into a record, and those from one other (both factors of c * c), as one."""
         groups = [list(range(len(into)))]
         groups += [[into.index(e) for e in group] for group in every(into, lambda e: e.r).values()
-                   if 1 < len(group) < len(into)]
+                   if len(group) > 1]
+        groups = [group for i, group in enumerate(groups) if group not in groups[:i]]
         for group in groups:
             c = proportion(target, sum(signatures[i] for i in group))
             if c is not None:
@@ -357,7 +360,7 @@ def stem(r: Record) -> str:
 def fits(t: Record, g: Any) -> bool:
     """Whether a tensor can multiply a gradient without changing its shape."""
     try:
-        return np.broadcast_shapes(np.shape(t.value), np.shape(g)) == np.shape(g)
+        return bool(np.broadcast_shapes(np.shape(t.value), np.shape(g)) == np.shape(g))
     except ValueError:
         return False
 

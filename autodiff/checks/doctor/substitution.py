@@ -73,11 +73,11 @@ def for_operands(edge: Edge, shaped: Shaped) -> Iterator[Mistake]:
                               said(other))
         value = value_of(x)
         if np.asarray(value).dtype.kind in "fb" and shape[0] > 2:
-            for told, other in (("that of the one before", np.roll(value, 1, 0)),
+            for told, moved in (("that of the one before", np.roll(value, 1, 0)),
                                 ("that of the one after", np.roll(value, -1, 0)),
                                 ("that of the last for all", np.broadcast_to(value[-1:], shape)),
                                 ("that of the first for all", np.broadcast_to(value[:1], shape))):
-                yield Mistake(kind, with_operand(rule, k, other), f"operand {k}: {told}", 1.5, told)
+                yield Mistake(kind, with_operand(rule, k, moved), f"operand {k}: {told}", 1.5, told)
         if len(shape) == 2:
             for other in shaped.get(shape[::-1], ())[:MANY]:
                 if other is not x:
