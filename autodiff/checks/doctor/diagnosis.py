@@ -112,21 +112,22 @@ def step_by_step(tape: Tape, given: Mapping[Record, Any], tolerances: Mapping[Re
     found: list[Explanation] = []
     names: list[list[str]] = []
     notes: list[str] = []
-    for r in sorted(given, key=closeness(tape), reverse=True):
-        bp = Backprop(tape, [r], values, held)
-        u, x = np.asarray(given[r], np.float64), bp.wanted[0]
-        g = bp.g.get(x, np.zeros_like(x.value))
-        if np.shape(u) == np.shape(g) and matches_one(u, g, allowance(u, g, tolerances[r])):
-            if r in wrong and names:
-                names[-1].append(tape.given.get(r) or said(r))
-        else:
-            one = diagnosis_of(tape, {r: given[r]}, {r: tolerances[r]}, [r], values, budget, held)
+    for stage in stages(tape, given, wrong):
+        bp = Backprop(tape, stage, values, held)
+        own, follows = [], []
+        for r, x in zip(stage, bp.wanted, strict=True):
+            u, g = np.asarray(given[r], np.float64), bp.g.get(x, np.zeros_like(x.value))
+            right = np.shape(u) == np.shape(g) and matches_one(u, g, allowance(u, g, tolerances[r]))
+            (follows if right else own).append(r)
+        if own:
+            one = diagnosis_of(tape, {r: given[r] for r in stage}, tolerances, own, values, budget, held)
             found += one.explanations[:1]
-            if one.explanations:
-                names.append([tape.given.get(r) or said(r)])
+            names += [[tape.given.get(r) or said(r) for r in own]] if one.explanations else []
             notes += [one.note] if one.note else []
-        if r in wrong and r.op is not None and np.shape(u) == np.shape(g):
-            held[r] = u
+        if names:
+            names[-1] += [tape.given.get(r) or said(r) for r in follows if r in wrong]
+        held.update((r, given[r]) for r in stage if r in wrong and r.op is not None
+                    and np.shape(given[r]) == np.shape(r.value))
     told = [replace(e, params=tuple(params)) for e, params in zip(found, names, strict=True)]
     if len(told) > 1:
         told = [replace(told[0], kind="two", sentence="; and ".join(e.sentence for e in told),
@@ -136,6 +137,16 @@ def step_by_step(tape: Tape, given: Mapping[Record, Any], tolerances: Mapping[Re
                         params=tuple(name for e in told for name in e.params),
                         evidence="each from what you gave above it"), *told]
     return Diagnosis(tuple(told[:1]), "\n".join(notes), tuple(told[1:]) or tuple(told))
+
+
+def stages(tape: Tape, given: Mapping[Record, Any], wrong: Collection[Record]) -> list[list[Record]]:
+    """The given ones, going back from the loss, parted after each wrong intermediate: from there it is gone on with."""
+    found: list[list[Record]] = [[]]
+    for r in sorted(given, key=closeness(tape), reverse=True):
+        found[-1].append(r)
+        if r in wrong and r.op is not None:
+            found.append([])
+    return [stage for stage in found if stage]
 
 
 def closeness(tape: Tape) -> Callable[[Record], int]:
