@@ -135,7 +135,7 @@ def compare(loss: Tensor, manual: Manual, names: Mapping[str, Tensor] | None = N
         wrong = [entry.name for entry in best.values() if entry.verdict == DIFFERS]
         if function is not None:
             reading = read(function, tape, inputs or {})
-            told = together(diagnosis.explanations, reading, wrong)
+            told = together(diagnosis.explanations, reading, wrong, tape)
             diagnosis = replace(diagnosis, explanations=told, note=diagnosis.note if not told or
                                 told == diagnosis.explanations else "")
         best = {r: replace(entry, explanations=tuple(

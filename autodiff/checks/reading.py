@@ -91,6 +91,8 @@ class Reading:
         Why it could not be read, or not to its end.
     sentence : str
         All of it for a person.
+    record : Record or None
+        Of the tape: the tensor whose value or gradient belongs where the line is wrong, if it is one.
     """
 
     lines: tuple[ReadLine, ...] = ()
@@ -104,6 +106,7 @@ class Reading:
     forward: str = ""
     left_numpy: str | None = None
     sentence: str = ""
+    record: Record | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """As plain Python values."""
@@ -232,7 +235,8 @@ class Reader:
         first = self.line(spot, WRONG)
         return Reading(lines, first, last, expected, fix is not None, names, fix.how if fix else "",
                        fix.factor if fix and fix.how == "scale" else 1.0, forward, None,
-                       join(forward, self.sentence(spot, fix, expected, last, names)))
+                       join(forward, self.sentence(spot, fix, expected, last, names)),
+                       fix.known.record if fix and fix.known and fix.known.record in self.knowledge.values else None)
 
     def their_loss(self) -> str:
         """Whether the loss they return, if they do, is the recorded one."""

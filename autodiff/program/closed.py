@@ -18,19 +18,13 @@ from autodiff.ops import arithmetic, reductions
 from autodiff.program.algebra import Atom, Shape, UnknownFormulaError, atoms_in, length
 from autodiff.program.closed_walk import PRODUCTS, Formulas, record_of, value_of
 from autodiff.program.closed_writing import Writer, solved, text_of, work
+from autodiff.program.identities import Identities
 from autodiff.program.polynomial import Rational
 from autodiff.record import Record
 from autodiff.state import grad_mode
 from autodiff.tensor import Tensor
 
 LONG = 40            # terms: what is longer is nothing that a person would write
-IDENTITIES = {       # by the function in the result: with data beside it, and without
-    "softmax": ("softmax with cross entropy", "logsumexp"),
-    "sigmoid": ("sigmoid with binary cross entropy", "softplus"),
-    "tanh": ("log cosh", "log cosh"), "exp": ("Poisson", "")}
-DERIVATIVES = {      # with a gradient beside it
-    "sum": "normalisation", "softmax": "derivative of softmax", "sigmoid": "derivative of the sigmoid",
-    "tanh": "derivative of tanh"}
 
 
 @dataclass(frozen=True)
@@ -44,7 +38,7 @@ class Closed:
     cotangent : Tensor
         The closed form, on a tape like any result.
     proof : str
-        "algebra": equal by exact algebra, wherever both are defined; "numerical": equal wherever it was tried.
+        "algebra": equal by exact algebra, wherever both are defined.
     statement : str
         The equation in the user's names.
     assumptions : tuple of str
@@ -108,6 +102,7 @@ class Closing:
         known = {r: v.u for r, v in self.formulas.values.items() if r.op is not None and v.u.symbols
                  and v.u != Rational.of(self.algebra.atom("array", r, v.shape))}
         self.writer = Writer(self.algebra, known, self.gradient_records, cotangents, self.kept, self.counted())
+        self.identities = Identities(known, cotangents, self.gradient_records)
 
         for r, u in known.items():                              # a sigmoid that is spelled out is read as one
             for t in [a for a in u.symbols if a.kind == "exp" and len(a.key) == 1 and r not in self.called]:
@@ -146,47 +141,11 @@ class Closing:
         for g in {record_of(a) for a in atoms_in(u)} & self.gradient_records.keys():
             self.called.setdefault(g, self.gradient_of(self.gradient_records[g]))
         statement = f"{self.gradient_of(r)} = {text_of(new, self.called)}"
-        return Closed(r, Tensor.of(new), "algebra", statement, tuple(needs), self.known_as(u))
+        return Closed(r, Tensor.of(new), "algebra", statement, tuple(needs), self.identities.name(u, r, old.value))
 
     def gradient_of(self, r: Record) -> str:
         """How a gradient is written."""
         return f"∂{self.called.get(self.loss, 'loss')}/∂{text_of(r, self.called, least=3)}"
-
-    # ---- what it is known as
-
-    def known_as(self, u: Rational) -> str:
-        """What a closed form is known as, from the functions that stand in it and whether data does."""
-        functions = {self.function_of(a) for a in u.symbols}
-        if any(record_of(a) in self.gradient_records for a in atoms_in(u)):
-            return next((name for function, name in DERIVATIVES.items() if function in functions), "")
-        divisors = {self.function_of(a) for m in u.below for a, _ in m if a.kind != "number"}
-        if len(u.below) > 1 or not divisors <= {"", "data"}:
-            return ""
-        data = "data" in functions
-        for function, (with_data, without) in IDENTITIES.items():
-            if function in functions:
-                return with_data if data else without
-        linear = all(n == 1 for m in u.above for _, n in m)
-        return "squared error" if linear and ((data and len(u.above) > 1) or "difference" in functions) else ""
-
-    def function_of(self, atom: Atom) -> str:
-        """Which function an atom is the value of, by its formula, whether spelled out or not."""
-        if atom.kind in ("made", "exp"):
-            return str(atom.key[0].name) if atom.kind == "made" else "exp"
-        if atom.kind == "sum":
-            return "sum" if any(record_of(a) in self.gradient_records for a in atoms_in(Rational.of(atom))) else "data"
-        r = record_of(atom.key[0] if atom.kind == "view" else atom)
-        if r not in self.writer.values and r is not None and r.op is arithmetic.subtract:
-            return "difference"
-        if r not in self.writer.values:
-            return "data" if atom.kind == "hot" or (atom.kind in ("array", "view") and r not in self.cotangents) else ""
-        u = self.formulas.values[r].u
-        below = {a.kind for m in u.below for a, _ in m}
-        if "sum" in below:
-            return "softmax"
-        if "exp" in below:
-            return "sigmoid" if len(u.above) == 1 else "tanh"
-        return "exp" if {a.kind for a in u.symbols} == {"exp"} else ""
 
     # ---- what is taken for granted
 

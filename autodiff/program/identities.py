@@ -14,13 +14,14 @@ import numpy as np
 from autodiff.ops import arithmetic
 from autodiff.program.algebra import Atom, arrays_in
 from autodiff.program.closed_walk import record_of, value_of
-from autodiff.program.polynomial import Polynomial, Rational, by_degree
+from autodiff.program.polynomial import Rational, by_degree, symbols_of
 from autodiff.record import Record
 
 LOSSES = {           # by the function in the result: with data beside it, and without
-    "softmax": ("softmax with cross entropy", "logsumexp"), "sigmoid": ("sigmoid with binary cross entropy", "softplus"),
-    "exp": ("Poisson", ""), "tanh": ("", "log cosh"), "itself": ("squared error", ""),
-    "difference": ("", "squared error")}
+    "softmax": ("softmax with cross entropy", "logsumexp"),
+    "sigmoid": ("sigmoid with binary cross entropy", "softplus"),
+    "exp": ("Poisson", ""), "tanh": ("", "log cosh"),
+    "itself": ("squared error", ""), "difference": ("", "squared error")}
 DERIVATIVES: dict[str, tuple[str, dict[int, int]]] = {     # f′ as a polynomial of f: s − s², 1 − t²
     "sigmoid": ("derivative of the sigmoid", {1: 1, 2: -1}), "tanh": ("derivative of tanh", {0: 1, 2: -1})}
 
@@ -40,7 +41,7 @@ class Identities:
 
     def __init__(self, values: Mapping[Record, Rational], flows: Collection[Record],
                  gradients: Collection[Record]) -> None:
-        self.values, self.flows, self.gradients = values, flows, gradients
+        self.values, self.flows, self.gradients = values, set(flows), set(gradients)
 
     def name(self, u: Rational, r: Record, cotangent: Any) -> str:
         """What the gradient `u` at a record is known as, "" if it is nothing known; `cotangent` are its numbers."""
@@ -50,7 +51,7 @@ class Identities:
 
     def of_a_loss(self, u: Rational, r: Record) -> str:
         """The loss whose gradient is A f(r) − B, with data A and B and no other term."""
-        f = self.only(u, r, {a for a in symbols(u.above) if not self.is_data(a)})
+        f = self.only(u, r, {a for a in symbols_of(u.above) if not self.is_data(a)})
         if f is None:
             return ""
         by = by_degree(u.above, f)
@@ -62,11 +63,11 @@ class Identities:
             return alone
         if function == "sigmoid" and by[0] == {m: -c for m, c in by[1].items()}:
             return alone                                            # a − 1: softplus of −z
-        return beside if any(atom.kind != "number" for atom in symbols(by[0])) else ""
+        return beside if any(atom.kind != "number" for atom in symbols_of(by[0])) else ""
 
     def derivative(self, u: Rational, r: Record, cotangent: Any) -> str:
         """The function between `r` and the later gradients that stand in a formula."""
-        others = {a for a in symbols(u.above) if not self.is_data(a) and not self.is_gradient(a)}
+        others = {a for a in symbols_of(u.above) if not self.is_data(a) and not self.is_gradient(a)}
         sums = {a for a in others if a.kind == "sum" and any(map(self.is_gradient, inner_arrays(a)))}
         if sums:
             f = self.only(u, r, others - sums)
@@ -78,46 +79,41 @@ class Identities:
             return ""
         name, wanted = DERIVATIVES.get(self.function(f, r), ("", {}))
         by = by_degree(u.above, f)
-        first: Polynomial = next(iter(by.values()))
-        same = set(by) == set(wanted) and any(
-            all(by[n] == {m: s * k * c for m, c in first.items()} for n, k in wanted.items()) for s in (1, -1))
-        return name if same else ""
+        factors = {Rational(by[n]) * k for n, k in wanted.items() if n in by}
+        return name if set(by) == set(wanted) and len(factors) == 1 else ""
 
     def only(self, u: Rational, r: Record, others: set[Atom]) -> Atom | None:
         """The one function in a formula, if it is of `r` and below stand only data and single numbers."""
-        below = symbols(u.below)
+        below = symbols_of(u.below)
         if len(others) != 1 or len(u.below) > 1 or any(a.shape and not self.is_data(a) for a in below):
             return None
         [f] = others
-        known = self.values.get(r)
-        own = {r} if known is None else {record_of(a) for a in arrays_in(known)}
-        scales = {record_of(a) for a in below}                      # a temperature that is learned
-        about = {record_of(a) for a in self.arrays(f) if record_of(a) in self.flows} - scales
-        return f if about == {x for x in own if x in self.flows} - scales else None
+        scales = self.about(*below)                                 # a temperature that is learned
+        return f if self.about(f) - scales == self.about(Atom("array", r, (), 0)) - scales else None
 
     # ---- atoms
 
     def is_data(self, atom: Atom) -> bool:
         """Whether no gradient flows to anything in an atom."""
-        return all(record_of(a) not in self.flows and not self.is_gradient(a) for a in inner_arrays(atom)) \
-            if atom.kind != "made" else False
+        return all(record_of(a) not in self.flows and not self.is_gradient(a) for a in inner_arrays(atom))
 
     def is_gradient(self, atom: Atom) -> bool:
         """Whether an atom is a later gradient."""
         return record_of(atom) in self.gradients
 
-    def arrays(self, atom: Atom) -> set[Atom]:
-        """The arrays that an atom is about, looked into as far as they are known."""
-        found = set()
-        for a in inner_arrays(atom):
-            r = record_of(a)
+    def about(self, *atoms: Atom) -> set[Record]:
+        """The records that atoms are about, looked into as far as they are known."""
+        found: set[Record] = set()
+        pending = [record_of(a) for atom in atoms for a in inner_arrays(atom)]
+        while pending:
+            r = pending.pop()
             if r in self.values:
-                found |= arrays_in(self.values[r])
-            elif r is not None and r.op is arithmetic.subtract:
-                found |= {Atom("array", x, (), 0) for x in r.inputs if isinstance(x, Record)}
+                found |= {record_of(a) for a in arrays_in(self.values[r])}
+            elif is_difference(r):
+                pending += [x for x in r.inputs if isinstance(x, Record)]
             else:
-                found.add(a)
-        return found
+                found.add(r)
+        return found & self.flows
 
     def function(self, atom: Atom, r: Record) -> str:
         """Which function an atom is the value of, by its formula, whether spelled out or not."""
@@ -128,12 +124,12 @@ class Identities:
             return function_of(self.values[x])
         if x is r:
             return "itself"
-        return "difference" if x is not None and x.op is arithmetic.subtract and r in x.inputs else ""
+        return "difference" if is_difference(x) and r in x.inputs else ""
 
 
-def symbols(p: Polynomial) -> set[Atom]:
-    """The atoms of a polynomial."""
-    return {a for m in p for a, _ in m}
+def is_difference(r: Record | None) -> bool:
+    """Whether a record is a - b."""
+    return r is not None and r.op is arithmetic.subtract
 
 
 def inner_arrays(atom: Atom) -> set[Atom]:
@@ -149,9 +145,9 @@ def function_of(u: Rational) -> str:
         return "sigmoid"
     if u != 1 and is_exponential((1 + u) / (1 - u)):
         return "tanh"
-    sums = [a for a in symbols(u.below) if a.kind == "sum"]
-    return "softmax" if len(sums) == 1 and is_exponential(u * Rational.of(sums[0])) \
-        and u * Rational.of(sums[0]) == sums[0].key[0] else ""
+    sums = [a for a in symbols_of(u.below) if a.kind == "sum"]
+    top = u * Rational.of(sums[0]) if len(sums) == 1 else u
+    return "softmax" if sums and is_exponential(top) and top == sums[0].key[0] else ""
 
 
 def is_exponential(u: Rational) -> bool:

@@ -114,7 +114,8 @@ def step_by_step(tape: Tape, given: Mapping[Record, Any], tolerances: Mapping[Re
     notes: list[str] = []
     for stage in stages(tape, given, wrong):
         bp = Backprop(tape, stage, values, held)
-        own, follows = [], []
+        own: list[Record] = []
+        follows: list[Record] = []
         for r, x in zip(stage, bp.wanted, strict=True):
             u, g = np.asarray(given[r], np.float64), bp.g.get(x, np.zeros_like(x.value))
             right = np.shape(u) == np.shape(g) and matches_one(u, g, allowance(u, g, tolerances[r]))

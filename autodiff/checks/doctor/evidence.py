@@ -10,11 +10,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from autodiff.checks.doctor.explanation import IS, POSSIBLE, Explanation, Place, listed
+from autodiff.checks.doctor.backprop import reads
+from autodiff.checks.doctor.explanation import IS, POSSIBLE, Explanation, Place, listed, text_of
+from autodiff.checks.doctor.suspects import said
 from autodiff.checks.line_kinds import kind_of
 from autodiff.checks.reading import Reading
+from autodiff.tape import Tape
 
 PLAIN = 1.6            # the cost up to which what the search found needs no other witness
+USERS = 4              # operations that use a tensor, of which so many are named
 REPAIRS = {"transpose": "transposed-result", "sum": "missing-broadcast-reduction",
            "accumulate": "overwritten-accumulation"}
 
@@ -30,8 +34,8 @@ def kind_by_line(reading: Reading) -> str | None:
     return kind_of(reading.first_wrong.text, reading.expected) if reading.expected else None
 
 
-def together(explanations: Sequence[Explanation], reading: Reading | None, wrong: Sequence[str]) -> \
-        tuple[Explanation, ...]:
+def together(explanations: Sequence[Explanation], reading: Reading | None, wrong: Sequence[str],
+             tape: Tape) -> tuple[Explanation, ...]:
     """The explanations in the light of the wrong line.
 
     Parameters
@@ -42,6 +46,8 @@ def together(explanations: Sequence[Explanation], reading: Reading | None, wrong
         What reading their program found.
     wrong : sequence of str
         The gradients that differ.
+    tape : Tape
+        What stands behind the loss.
     """
     if reading is None or reading.first_wrong is None or not reading.certain:
         return tuple(explanations)
@@ -59,16 +65,32 @@ def together(explanations: Sequence[Explanation], reading: Reading | None, wrong
             return tuple(explanations)
     if kind is None or (kind == "two" and alone and not explanations):
         return tuple(explanations)
-    return (by_line(reading, kind, wrong, alone), *explanations)
+    return (by_line(reading, kind, wrong, alone, tape), *explanations)
 
 
-def by_line(reading: Reading, kind: str, wrong: Sequence[str], alone: bool) -> Explanation:
+def by_line(reading: Reading, kind: str, wrong: Sequence[str], alone: bool, tape: Tape) -> Explanation:
     """The line as an explanation of its own."""
     line = reading.first_wrong
     assert line is not None
     instead = f" where {reading.expected} is right" if reading.expected else ""
     sentence = f"writing {line.text} ({line.where}){instead}"
-    place = Place("", line.name, line.name, line.where, line.text)
+    places = [Place("", line.name, line.name, line.where, line.text), *places_on(tape, reading, wrong)]
     evidence = f"putting this line right makes {listed(reading.repaired)} agree"
-    return Explanation(kind, sentence, "", (place,), reading.expected, line.text,
+    op = next((place.op for place in places if place.op), "")
+    return Explanation(kind, sentence, op, tuple(places), reading.expected, line.text,
                        tuple(reading.repaired) or tuple(wrong), evidence, IS if alone else POSSIBLE)
+
+
+def places_on(tape: Tape, reading: Reading, wrong: Sequence[str]) -> list[Place]:
+    """Where on the tape the wrong line belongs: the tensor it should hold or differentiate, and what uses that."""
+    x = reading.record
+    if x is None:
+        known = [r for name in reading.repaired or wrong for r in tape.leaves if name in (tape.given.get(r), r.name)]
+        if not known:
+            return []
+        latest = {r: max((c.serial for c in tape if reads(c, r)), default=0) for r in known}
+        x = max(known, key=latest.__getitem__)
+    made = [x] if x.op is not None else []
+    users = [r for r in tape if reads(r, x)][:USERS]
+    return [Place(r.op.name if r.op else "", tape.given.get(r) or said(r), tape.given.get(x) or said(x), r.where,
+                  text_of(r)) for r in (*users, *made)]
