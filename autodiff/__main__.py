@@ -1,4 +1,4 @@
-"""``python -m autodiff check FILE.py``: is the gradient in this file right, and if not, which step was missed?
+"""``python -m autodiff check FILE.py``: is the gradient in this file right, or which step was missed.
 
 The file defines ``loss(...)`` and ``gradients(...)`` and, as variables of the same names, what they ask for:
 

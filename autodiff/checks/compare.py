@@ -16,7 +16,7 @@ from autodiff.checks.manual import called_with, misshapen, parts_of, resolved
 from autodiff.checks.noise import TOO_NOISY, Measurement, Reference, measure, precision
 from autodiff.checks.numeric import blame, kink_lines
 from autodiff.checks.program import Gradient
-from autodiff.checks.reading import read
+from autodiff.checks.reading.reader import read
 from autodiff.checks.report import AGREES, DIFFERS, UNDECIDED, Entry, Report
 from autodiff.checks.rules import wrong_rules
 from autodiff.errors import OperandError, ReplayError

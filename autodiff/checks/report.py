@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from autodiff.checks.doctor.explanation import Explanation
-from autodiff.checks.reading import Reading
+from autodiff.checks.reading.reader import Reading
 from autodiff.checks.report_html import report_html
 from autodiff.checks.report_text import in_colour, report_text
 from autodiff.errors import AutodiffError

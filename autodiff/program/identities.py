@@ -7,13 +7,14 @@ same terms at another tensor, or times ŷ (1 − ŷ), are something else, and ha
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 
 from autodiff.ops import arithmetic
 from autodiff.program.algebra import Atom, arrays_in
-from autodiff.program.closed_walk import record_of, value_of
+from autodiff.program.closed_walk import record_of
 from autodiff.program.polynomial import Rational, by_degree, symbols_of
 from autodiff.record import Record
 
@@ -45,9 +46,11 @@ class Identities:
 
     def name(self, u: Rational, r: Record, cotangent: Any) -> str:
         """What the gradient `u` at a record is known as, "" if it is nothing known; `cotangent` are its numbers."""
-        if any(self.is_gradient(a) for atom in u.symbols for a in inner_arrays(atom)):
-            return self.derivative(u, r, cotangent)
-        return self.of_a_loss(u, r)
+        with suppress(ArithmeticError):                             # what is too long to be looked into has no name
+            if any(self.is_gradient(a) for atom in u.symbols for a in inner_arrays(atom)):
+                return self.derivative(u, r, cotangent)
+            return self.of_a_loss(u, r)
+        return ""
 
     def of_a_loss(self, u: Rational, r: Record) -> str:
         """The loss whose gradient is A f(r) − B, with data A and B and no other term."""
@@ -73,7 +76,7 @@ class Identities:
             f = self.only(u, r, others - sums)
             if f is not None and len(sums) == 1 and self.function(f, r) == "softmax" and is_softmax(u, f, *sums):
                 return "derivative of softmax"
-            return "normalisation" if others != sums and is_tangential(sums, value_of(r), cotangent) else ""
+            return "normalisation" if self.about(*u.symbols) and is_tangential(sums, r.value, cotangent) else ""
         f = self.only(u, r, others)
         if f is None:
             return ""

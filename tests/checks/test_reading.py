@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import autodiff as ad
-from autodiff.checks.known import Knowledge, direction
-from autodiff.checks.reading import read
-from autodiff.checks.their_code import Program, UnreadableError
+from autodiff.checks.reading.known import Knowledge, direction
+from autodiff.checks.reading.reader import read
+from autodiff.checks.reading.their_code import Program, UnreadableError
 from tests.battery.slips import cases
 
 numbers = count()

@@ -13,8 +13,8 @@ from dataclasses import replace
 from autodiff.checks.doctor.backprop import reads
 from autodiff.checks.doctor.explanation import IS, POSSIBLE, Explanation, Place, listed, text_of
 from autodiff.checks.doctor.suspects import said
-from autodiff.checks.line_kinds import kind_of
-from autodiff.checks.reading import Reading
+from autodiff.checks.reading.line_kinds import kind_of
+from autodiff.checks.reading.reader import Reading
 from autodiff.tape import Tape
 
 PLAIN = 1.6            # the cost up to which what the search found needs no other witness

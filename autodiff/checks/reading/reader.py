@@ -14,14 +14,14 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.checks.earlier import explained_earlier
-from autodiff.checks.hooks import Spot
-from autodiff.checks.known import CLOSE, COTANGENT, VALUE, Knowledge, Match
 from autodiff.checks.manual import meant, value_named, wanted_by
-from autodiff.checks.repair import Fix, Outputs, Repairs, same
-from autodiff.checks.rewriting import right_line
-from autodiff.checks.status import right
-from autodiff.checks.their_code import Program, Stopped, UnreadableError
+from autodiff.checks.reading.earlier import explained_earlier
+from autodiff.checks.reading.hooks import Spot
+from autodiff.checks.reading.known import CLOSE, COTANGENT, VALUE, Knowledge, Match
+from autodiff.checks.reading.repair import Fix, Outputs, Repairs, same
+from autodiff.checks.reading.rewriting import right_line
+from autodiff.checks.reading.status import right
+from autodiff.checks.reading.their_code import Program, Stopped, UnreadableError
 from autodiff.errors import AutodiffError, ReplayError
 from autodiff.leaks import refuse_leaks
 from autodiff.record import Record
@@ -141,7 +141,7 @@ def read(function: Callable[..., Any], tape: Tape, more: Mapping[str, Any] | Non
     --------
     >>> x, w = np.array([[1.0, 2.0], [3.0, 5.0]]), ad.Tensor([0.3, -0.2], requires_grad=True)
     >>> loss = (np.tanh(x @ w) ** 2).sum()
-    >>> from autodiff.checks.reading import read
+    >>> from autodiff.checks.reading.reader import read
     >>> def by_hand(x, w):
     ...     a = np.tanh(x @ w)
     ...     dz = 2 * a * (1 - a)

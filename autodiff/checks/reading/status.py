@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.checks.hooks import Spot
-from autodiff.checks.known import CLOSE, INNER, STEP, Knowledge, Known, Match, shaped_like
-from autodiff.checks.their_code import Seen
+from autodiff.checks.reading.hooks import Spot
+from autodiff.checks.reading.known import CLOSE, INNER, STEP, Knowledge, Known, Match, shaped_like
+from autodiff.checks.reading.their_code import Seen
 
 RIGHT = 1e-6               # relative to its largest element, how close a right gradient must come; in float64
 COARSE = 2e-3              # the same where they compute in float32

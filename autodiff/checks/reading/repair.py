@@ -16,10 +16,21 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.checks.hooks import Spot
-from autodiff.checks.known import CLOSE, COTANGENT, INNER, LOCAL, STEP, VALUE, Knowledge, Known, direction, shaped_like
-from autodiff.checks.status import COARSE, is_new, right, statuses
-from autodiff.checks.their_code import Change, Program, Run, Seen
+from autodiff.checks.reading.hooks import Spot
+from autodiff.checks.reading.known import (
+    CLOSE,
+    COTANGENT,
+    INNER,
+    LOCAL,
+    STEP,
+    VALUE,
+    Knowledge,
+    Known,
+    direction,
+    shaped_like,
+)
+from autodiff.checks.reading.status import COARSE, is_new, right, statuses
+from autodiff.checks.reading.their_code import Change, Program, Run, Seen
 
 TRIED = 40                 # quantities of one shape that are tried in place of a line's values
 

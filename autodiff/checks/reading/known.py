@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.checks.spelled import written_out
+from autodiff.checks.reading.spelled import written_out
 from autodiff.forward import contribution
 from autodiff.kinds import At
 from autodiff.record import Record

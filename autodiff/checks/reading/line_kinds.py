@@ -27,7 +27,7 @@ def kind_of(wrong: str, right: str) -> str | None:
 
     Examples
     --------
-    >>> from autodiff.checks.line_kinds import kind_of
+    >>> from autodiff.checks.reading.line_kinds import kind_of
     >>> kind_of("dz = da", "dz = da * a * (1 - a)"), kind_of("dW = dz.T @ a2", "dW = dz.T @ a1")
     ('missing-local-derivative', 'wrong-operand')
     >>> kind_of("dW = x", "dW += x"), kind_of("db = dz.sum(axis=0)", "db = dz.sum(axis=0) / m")

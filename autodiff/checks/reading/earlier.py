@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.checks.edits import changes, evaluating, operands, rewritten
-from autodiff.checks.hooks import Spot
-from autodiff.checks.known import CLOSE, INNER, STEP, VALUE
-from autodiff.checks.repair import Fix, Repairs
-from autodiff.checks.status import begins, is_new
+from autodiff.checks.reading.edits import changes, evaluating, operands, rewritten
+from autodiff.checks.reading.hooks import Spot
+from autodiff.checks.reading.known import CLOSE, INNER, STEP, VALUE
+from autodiff.checks.reading.repair import Fix, Repairs
+from autodiff.checks.reading.status import begins, is_new
 
 SECONDS = 0.5
 RUNS = 400                 # of changed lines, for each line

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.checks.hooks import HOOK, Definition, Hooks, Spot
+from autodiff.checks.reading.hooks import HOOK, Definition, Hooks, Spot
 from autodiff.errors import AutodiffError
 from autodiff.sites import is_ours, short_path
 
@@ -86,7 +86,7 @@ class Program:
 
     Examples
     --------
-    >>> from autodiff.checks.their_code import Program
+    >>> from autodiff.checks.reading.their_code import Program
     >>> def by_hand(x):
     ...     twice = 2 * x
     ...     return {"x": twice}

@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.checks.hooks import Spot
-from autodiff.checks.their_code import Change
+from autodiff.checks.reading.hooks import Spot
+from autodiff.checks.reading.their_code import Change
 
 OPERANDS = 60              # variables and parts of them that may come in
 OPPOSITE = {ast.Add: "-", ast.Sub: "+", ast.Mult: "/", ast.Div: "*"}

@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.checks.edits import changes, evaluating, operands, rewritten, scope_of
-from autodiff.checks.hooks import Spot
-from autodiff.checks.known import CLOSE, Knowledge
-from autodiff.checks.repair import Fix, Repairs, like
-from autodiff.checks.status import right
+from autodiff.checks.reading.edits import changes, evaluating, operands, rewritten, scope_of
+from autodiff.checks.reading.hooks import Spot
+from autodiff.checks.reading.known import CLOSE, Knowledge
+from autodiff.checks.reading.repair import Fix, Repairs, like
+from autodiff.checks.reading.status import right
 from autodiff.kinds import Op
 from autodiff.program.literals import number_text
 from autodiff.program.text import expression
