@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -28,6 +29,7 @@ from autodiff.tensor import Tensor
 
 LOOKED_AT = 12           # elements of a gradient the arbiter looks at: all when these are all, else the worst
 RANK = {AGREES: 0, UNDECIDED: 1, DIFFERS: 2}
+PATIENCE = 0.5           # seconds after which the arbiter is asked no more: a large net has shown by then who is right
 BEYOND = 1e3             # times the tolerance: what no rounding of a sum explains
 FAILED = "the search for the mistake failed"
 Manual = Mapping[Any, Any] | Callable[..., Mapping[Any, Any]]
@@ -120,7 +122,7 @@ def compare(loss: Tensor, manual: Manual, names: Mapping[str, Tensor] | None = N
             forward = other_loss(tape, value)
         differing = 0
         for r, (_, yours) in given.items():
-            entry = judge.entry(r, yours)
+            entry = judge.entries[r] = judge.entry(r, yours)
             differing += entry.verdict == DIFFERS and entry.sides_with != "you"
             if n and entry.verdict == UNDECIDED:
                 continue                    # a random point may lie where nothing can be decided; that says nothing
@@ -255,6 +257,8 @@ class Judge:
 
     def __post_init__(self) -> None:
         self.measured: dict[float, Measurement] = {}
+        self.entries: dict[Record, Entry] = {}
+        self.asked = 0.0                              # seconds the arbiter has taken
 
     @property
     def finite_loss(self) -> bool:
@@ -327,7 +331,7 @@ class Judge:
         tolerances, wrong = {}, set()
         usable = {}
         for r, yours in given.items():
-            entry = self.entry(r, yours)
+            entry = self.entries[r]
             reference, _ = self.reference(r, yours)
             if entry.verdict == UNDECIDED or not reference.finite or not np.all(np.isfinite(yours)):
                 continue
@@ -344,6 +348,17 @@ class Judge:
         """The verdict where user and tape differ: ask what neither had a hand in."""
         order = np.argsort(-ratio, axis=None, kind="stable")[:LOOKED_AT]
         indices = [tuple(int(i) for i in np.unravel_index(k, ratio.shape)) for k in order if ratio.flat[k] > 1]
+        if self.asked > PATIENCE:
+            return replace(entry, verdict=DIFFERS, note="\n".join(notes))
+        started = time.perf_counter()
+        try:
+            return self.decided(r, entry, reference, indices, notes)
+        finally:
+            self.asked += time.perf_counter() - started
+
+    def decided(self, r: Record, entry: Entry, reference: Reference, indices: list[tuple[int, ...]],
+                notes: list[str]) -> Entry:
+        """The verdict of complex step, or of extrapolated differences, on the elements that differ most."""
         tape, tensor = self.gradient.forward, Tensor.of(r)
         if tensor.record is self.gradient.loss.record:
             return replace(entry, verdict=DIFFERS, note="\n".join(["the gradient of the loss itself is 1", *notes]))

@@ -127,11 +127,12 @@ class Formulas:
             if r not in arrived:
                 continue
             g = arrived.pop(r)
+            granted = self.needs.get(r, {})
             if g is not None:
                 self.gradients[r] = g
             if len(self.tape) <= MANY and r in self.cotangents and (g is None or (r in self.names and self.joins(r))):
                 g = as_formula(self.algebra, self.cotangents[r].record)
-                self.needs.pop(r, None)
+                granted = {}                        # the recorded gradient takes nothing for granted
             if g is not None and g.u == 0:
                 continue
             for i, x in enumerate(r.inputs):
@@ -139,7 +140,7 @@ class Formulas:
                     c = None if g is None else self.contributed(r, i, g)
                     arrived[x] = added(arrived[x], c) if x in arrived else c
                     if c is not None:
-                        self.needs.setdefault(x, {}).update(self.needs.get(r, {}))
+                        self.needs.setdefault(x, {}).update(granted)
 
     def joins(self, r: Record) -> bool:
         """Whether a record has more than one array to hand its gradient to: they all need it, so it has a line."""

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from autodiff.kinds import Op
-from autodiff.ops import arithmetic, elementary, losses, reductions, shapes, stable
+from autodiff.ops import arithmetic, elementary, losses, products, reductions, shapes, stable
 from autodiff.program.algebra import (
     Algebra,
     Atom,
@@ -350,7 +350,7 @@ def solved(v: Rational, t: Atom, a: Rational) -> tuple[Rational, Any]:
 # ---- as text
 
 SIGNS = {arithmetic.add: ("+", 1), arithmetic.subtract: ("-", 1), arithmetic.multiply: ("*", 2),
-         arithmetic.divide: ("/", 2)}
+         arithmetic.divide: ("/", 2), products.matmul: ("@", 2)}
 
 
 def text_of(x: Any, names: Mapping[Any, str], depth: int = 12, least: int = 0) -> str:
@@ -363,7 +363,7 @@ def text_of(x: Any, names: Mapping[Any, str], depth: int = 12, least: int = 0) -
     if x.op in SIGNS:
         sign, level = SIGNS[x.op]
         text = f"{text_of(x.inputs[0], names, depth - 1, level)} {sign} " \
-               f"{text_of(x.inputs[1], names, depth - 1, level + (sign in '-/'))}"
+               f"{text_of(x.inputs[1], names, depth - 1, level + (sign in '-/@'))}"
     elif x.op is arithmetic.negative:
         text, level = f"-{text_of(x.inputs[0], names, depth - 1, 3)}", 2
     elif x.op is arithmetic.square:
@@ -371,6 +371,11 @@ def text_of(x: Any, names: Mapping[Any, str], depth: int = 12, least: int = 0) -
     elif x.op in (reductions.sum_, reductions.mean_):
         along = x.options.get("axis")
         text, level = f"{x.op.name}({inner[0]}{'' if along is None else f', axis={along}'})", 4
+    elif x.op is shapes.transpose and np.ndim(x.value) > 1:
+        text, level = f"{text_of(x.inputs[0], names, depth - 1, 4)}.T", 4
+    elif x.op is products.linear:
+        z, W, *b = (text_of(i, names, depth - 1, 4 if k == 1 else 2) for k, i in enumerate(x.inputs) if i is not None)
+        text, level = " + ".join([f"{z} @ {W}.T", *b]), 1 if b else 2
     elif x.op in FREE or x.op in (shapes.reshape, shapes.transpose):
         return text_of(x.inputs[0], names, depth - 1, least)
     else:

@@ -611,3 +611,17 @@ def test_long_tapes_take_no_time():
     forms = closed_forms(backward.loss, records, backward.cotangents)
     assert time.perf_counter() - start < 2
     assert any("(a - y) / 8" in form.statement for form in forms)
+
+
+def test_the_floor_is_told_whether_or_not_the_logit_has_a_name():
+    x, y = rng.normal(size=(7, 4)), (rng.random((7, 1)) < 0.5).astype(float)
+    W1, W2 = leaf(3, 4, name="W1"), leaf(1, 3, name="W2")
+    a1 = ad.sigmoid(x @ W1.T)
+    told = "the floor 1e-12 within binary_cross_entropy is not reached (it is not here)"
+    z2 = a1 @ W2.T
+    forms = found(ad.binary_cross_entropy(ad.sigmoid(z2), y).mean())
+    assert forms["z2"].assumptions == (told,)
+    [form] = found(ad.binary_cross_entropy(ad.sigmoid(a1 @ W2.T), y).mean()).values()
+    assert form.assumptions == (told,)
+    assert form.statement == "∂loss/∂(a1 @ W2.T) = (σ(a1 @ W2.T) - y) / 7"
+    assert not any("floor" in a for key, form in forms.items() if key != "z2" for a in form.assumptions)

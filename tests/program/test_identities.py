@@ -23,8 +23,8 @@ def names(loss):
     (lambda z: (W * nll(Y, ad.sigmoid(z))).mean(), "sigmoid with binary cross entropy"),
     (lambda z: nll(Y, ad.sigmoid(z / 1.7)).mean(), "sigmoid with binary cross entropy"),
     (lambda z: nll(0.9 * Y + 0.05, ad.sigmoid(z)).mean(), "sigmoid with binary cross entropy"),
-    (lambda z: -(2 * Y * np.log(ad.sigmoid(z)) + 0.5 * (1 - Y) * np.log(1 - ad.sigmoid(z))).mean(),
-     "sigmoid with binary cross entropy"),
+    (lambda z: (lambda a: -(2 * Y * np.log(a) + 0.5 * (1 - Y) * np.log(1 - a)).mean())(ad.sigmoid(z).named("a")),
+     "sigmoid with binary cross entropy"),                              # classes of different weight
     (lambda z: ad.softplus(z).mean(), "softplus"),
     (lambda z: -np.log(ad.sigmoid(z)).mean(), "softplus"),
     (lambda z: (np.exp(z) - Y * z).mean(), "Poisson"),
@@ -57,10 +57,12 @@ def test_what_is_almost_one_has_none(loss):
 def test_softmax_with_squared_error_and_by_all_elements():
     z, y = leaf(5, 3), rng.random((5, 3))
     p = ad.softmax(z)
-    assert names(-(y * np.log(p)).sum()) == {"z": "softmax with cross entropy", "p": ""}
+    loss = -(y * np.log(p)).sum()
+    assert names(loss) == {"z": "softmax with cross entropy", "p": ""}
     assert names(((p - y) ** 2).sum()).get("z", "") == ""
     n = z / z.sum(axis=1, keepdims=True)                                # no softmax, though it is made like one
-    assert names(-(y * np.log(n)).sum()).get("z", "") == ""
+    with np.errstate(invalid="ignore"):
+        assert names(-(y * np.log(np.abs(n))).sum()).get("z", "") == ""
 
 
 def test_the_same_terms_at_another_tensor_are_something_else():
@@ -69,7 +71,8 @@ def test_the_same_terms_at_another_tensor_are_something_else():
     a = ad.sigmoid(z)
     assert names((a * v - Y * v).sum()).get("v", "") == ""
     assert names((yhat * v - Y * v).sum()).get("v", "") == ""
-    assert set(names(((yhat * v - Y) ** 2).mean()).values()) == {""}
+    forms = names(((yhat * v - Y) ** 2).mean())
+    assert forms["yhat"] == forms["v"] == ""
 
 
 def test_labels_that_are_learned_are_no_labels():

@@ -26,6 +26,9 @@ class Norm(NamedTuple):
 def norm_between(x: Record, y: Record) -> Norm | None:
     """Whether y is x standardised along one of its axes."""
     a, b = x.value, y.value
+    line = (slice(None),) + (0,) * (np.ndim(a) - 1), (0,) * (np.ndim(a) - 1) + (slice(None),)
+    if not any(abs(np.mean(b[at])) <= 1e-10 for at in line) and np.ndim(a) < 3:
+        return None                                                      # nothing here has mean zero
     for axis in range(np.ndim(a)):
         if np.shape(a)[axis] < 3:
             continue
