@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from autodiff.sites import assigned_name, is_ours, locate, operand_texts
+from autodiff.sites import COMPOSED, assigned_name, called, is_ours, locate, operand_texts, part_texts
 
 if TYPE_CHECKING:
     from autodiff.kinds import Op
@@ -98,11 +98,17 @@ class Record:
     @property
     def written(self) -> tuple[str, ...]:
         """How the user wrote each operand, "" where it cannot be told; in a layer, by the layer's call."""
-        code, lasti = self.code, self.lasti
-        if is_ours(code) and self.scope is not None:
-            code, lasti = self.scope.code, self.scope.lasti
-        n = len(self.inputs)
-        return ("",) * n if is_ours(code) or self.op is None else operand_texts(code, lasti, n, self.op.name)
+        code, lasti, scope, n = self.code, self.lasti, self.scope, len(self.inputs)
+        if self.op is None:
+            return ("",) * n
+        if scope is not None and is_ours(code):
+            if code.co_filename == COMPOSED and not is_ours(scope.code):
+                return part_texts(code, lasti, scope.code, scope.lasti, n, self.op.name)
+            code, lasti = scope.code, scope.lasti
+        elif scope is not None and n > 1 and (code, lasti) == (scope.code, scope.lasti) \
+                and called(code, lasti) == scope.kind:              # the result of a composed function: all parts
+            return ("",) * n
+        return ("",) * n if is_ours(code) else operand_texts(code, lasti, n, self.op.name)
 
     def __repr__(self) -> str:
         what = self.op.name if self.op else "leaf"

@@ -18,6 +18,8 @@ from typing import NamedTuple
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 FOLDERS = tuple(os.path.join(ROOT, package, "") for package in ("autodiff", "nn", "viz"))
+COMPOSED = os.path.join(ROOT, "autodiff", "ops", "composed.py")       # NumPy functions written in terms of others
+MODULES = ("np", "numpy", "ad", "autodiff")                           # np.f(x) has the operand x, t.f(x) has t too
 
 
 class Site(NamedTuple):
@@ -176,6 +178,32 @@ def operand_texts(code: CodeType, lasti: int, n: int, op: str) -> tuple[str, ...
     return texts + ("",) * (n - len(texts))
 
 
+@lru_cache(maxsize=4096)
+def part_texts(code: CodeType, lasti: int, call: CodeType, at: int, n: int, op: str) -> tuple[str, ...]:
+    """How the n operands of an op within a composed function are written where that was called: ``call``, at ``at``.
+
+    The function's own line says which of its parameters each operand is, the call what the user gave for that; ""
+    for what the function computed.
+    """
+    try:
+        node = ast.parse(locate(call, at).text, mode="eval").body
+    except (SyntaxError, ValueError):
+        return ("",) * n
+    name = node.func.attr if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) else ""
+    if not isinstance(node, ast.Call) or name != code.co_name:
+        return ("",) * n
+    given = dict(zip(code.co_varnames[:code.co_argcount], map(ast.unparse, node.args)))
+    given |= {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords if keyword.arg}
+    return tuple(given.get(text, "") for text in operand_texts(code, lasti, n, op))
+
+
+@lru_cache(maxsize=4096)
+def called(code: CodeType, lasti: int) -> str:
+    """The name of the function that is called here; "" if none is."""
+    text = locate(code, lasti).text.partition("(")[0]
+    return text.rpartition(".")[2]
+
+
 def index_arrays(index: ast.expr, n: int) -> list[ast.expr]:
     """Which parts of an index are its n arrays, none if that cannot be told."""
     elements = index.elts if isinstance(index, ast.Tuple) else [index]
@@ -189,6 +217,8 @@ def call_operands(function: ast.expr, arguments: list[ast.expr], n: int) -> list
     if n > 1 and len(arguments) == 1 and isinstance(arguments[0], ast.List | ast.Tuple) and len(arguments[0].elts) == n:
         return arguments[0].elts                                       # np.stack([a, b])
     owner = [function.value] if isinstance(function, ast.Attribute) else []
+    if owner and isinstance(owner[0], ast.Name) and owner[0].id in MODULES:
+        return arguments
     setting = not arguments or is_constant(arguments[0])               # x.sum(), x.sum(0)
     if owner and (len(arguments) == n - 1 or (n == 1 and setting)):
         return owner + arguments

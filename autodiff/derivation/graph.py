@@ -31,7 +31,7 @@ from autodiff.derivation.symbols import distinct, generated
 from autodiff.derivation.written import is_primed, primed
 from autodiff.forward import contribution
 from autodiff.kinds import At, Op, select
-from autodiff.ops import elementary, shapes
+from autodiff.ops import arithmetic, elementary, shapes
 from autodiff.ops.complex import fitted
 from autodiff.ops.indexing import put_together
 from autodiff.record import Leaf, Record
@@ -41,6 +41,7 @@ from autodiff.tensor import Tensor
 from autodiff.values import unnamed
 
 FOLDED = 12                 # operations in a step, beyond which what is inside gets a name
+FACTORS = (arithmetic.multiply, arithmetic.divide)          # whose constant operand stands in the derivative
 VIEWS = {shapes.transpose, shapes.reshape, shapes.expand_dims, shapes.squeeze, shapes.swapaxes, shapes.broadcast_to,
          elementary.alias, elementary.cast, select}
 
@@ -223,8 +224,9 @@ Operand = tuple[Record, int]            # a record's input of that number
 def contributions(graph: Graph, h: Record, g: Tensor) -> tuple[dict[Record, Tensor], dict[Record, Operand]]:
     """What a step contributes to the cotangent of each head it depends on, recorded by running its rules on Tensors.
 
-    The derivative of a function with a sign of its own is recorded as f′ (see `formulas.primed`). Constant operands are
-    replaced by leaves that are tracked; returned with them is what each stands for.
+    The derivative of a function with a sign of its own is recorded as f′ (see `formulas.primed`). Constant operands,
+    factors that have a name (λ) among them, are replaced by leaves that are tracked; returned with them is what each
+    stands for.
     """
     stand_ins: dict[Record, Operand] = {}
 
@@ -233,9 +235,10 @@ def contributions(graph: Graph, h: Record, g: Tensor) -> tuple[dict[Record, Tens
         if isinstance(x, Record) and x.tracked:
             return Tensor.of(x)
         value = x.value if isinstance(x, Record) else x
-        if not isinstance(x, Record) and not (isinstance(x, np.ndarray) and x.ndim):
+        named = r.op in FACTORS and isinstance(x, int | float | np.floating) and r.written[i].isidentifier()
+        if not isinstance(x, Record) and not named and not (isinstance(x, np.ndarray) and x.ndim):
             return x
-        tensor = tracked(value)
+        tensor = tracked(r.value.dtype.type(x) if named else value)
         stand_ins[tensor.record] = (r, i)
         return tensor
 

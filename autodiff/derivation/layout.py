@@ -167,8 +167,7 @@ class Layout:
         if any(t in d.closed and self.d.mentioned(self.written[t]) for t in self.plan.needed):
             blocks.append(paragraph("The chain from ", symbol, " to the loss passes through a closed form, see below."))
         elif paths is not None and len(paths) <= PATHS:
-            products = [Product(tuple(Partial(d.symbols[b], d.symbols[a]) for a, b in reversed([*zip(p, p[1:])])),
-                                "chain") if len(p) > 2 else self.partial(symbol) for p in paths]
+            products = [self.product(p) for p in paths]
             if len(paths) > 1 or len(paths[0]) > 2:
                 blocks.append(Lines(tuple(Line(Words("") if n else self.partial(symbol), y, sign="+" if n else "=")
                                           for n, y in enumerate(products))))
@@ -183,11 +182,28 @@ class Layout:
                                   (f"1 × {np.size(t.value) // self.batch(t)}, a gradient",)))
                 continue
             for h in d.graph.users(t):
-                if h in self.plan.active:
+                if h in self.plan.active and not (h is self.loss and self.direct(t) is not None):
                     lines.append(self.jacobian_line(h, t))
         blocks.append(Lines(shortened(lines)))
         blocks += self.primes()
         return blocks
+
+    def product(self, path: list[Record]) -> Expr:
+        """The Jacobians along a path, the last one in front."""
+        factors = [Partial(self.d.symbols[b], self.d.symbols[a]) for a, b in reversed([*zip(path, path[1:])])]
+        direct = self.direct(path[-2])
+        first: Expr = factors[0] if direct is None else direct
+        return Product((first, *factors[1:]), "chain") if len(factors) > 1 else first
+
+    def direct(self, t: Record) -> Expr | None:
+        """What the loss itself contributes to the gradient of a tensor that leads to it by other ways too.
+
+        That is a part of ∂loss/∂t, so it has no letter: it is written out.
+        """
+        users = [h for h in self.d.graph.users(t) if h in self.plan.active]
+        if t in self.d.closed or self.loss not in users or len(users) == 1:
+            return None
+        return ones(self.d.term(self.loss, t))
 
     def batch(self, r: Record) -> int:
         """How many samples a tensor holds."""
@@ -236,9 +252,7 @@ class Layout:
             left = self.partial(self.d.symbols[t])
             long = whole is None or size(whole) > LONG or whole == self.written[t]
             line = Line(left, self.written[t]) if long or whole is None else Line(left, whole, (), (self.written[t],))
-            why: list[Inline] = [f"{closed.name[:1].upper()}{closed.name[1:]}: " if closed.name else ""]
-            why.append("equal by exact algebra" if closed.proof == "algebra" else
-                       "verified numerically, not proved")
+            why: list[Inline] = [f"{closed.name[:1].upper()}{closed.name[1:]}: equal by exact {closed.proof}"]
             for assumption in closed.assumptions:
                 why.append(f"; assuming that {assumption}")
             blocks += [Lines((line,)), Paragraph((*why, "."))]

@@ -222,8 +222,7 @@ def header(tape: Tape, wanted: Sequence[Record], layout: Layout, found: Sequence
                        for r, name in layout.inputs.items())
     notes = [f"For {shapes}; {loss.value.dtype}."] if shapes else []
     notes += [(form.statement if readable(form.statement) else form.statement.partition(" = ")[0] + " in closed form")
-              + (", by algebra" if form.proof == "algebra" else ", confirmed by numbers only")
-              + (f", if {' and '.join(form.assumptions)}" if form.assumptions else "") + "."
+              + f", by {form.proof}" + (f", if {' and '.join(form.assumptions)}" if form.assumptions else "") + "."
               for form in found if form.assumptions or readable(form.statement)]
     notes += [f"As recorded at {place}" for place in left_the_tape(tape)]
     if any(r.op is dropout_mask for r in layout.program.uses):

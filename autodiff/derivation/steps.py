@@ -20,6 +20,7 @@ from autodiff.derivation.notation import Expr, Shown, Symbol, evaluate, size
 from autodiff.derivation.paper import ONE, add, is_number
 from autodiff.derivation.structure import BROADCAST, DIAGONAL, IDENTITY, PERMUTATION, SCALAR
 from autodiff.derivation.symbols import symbol_of
+from autodiff.derivation.text import Text
 from autodiff.derivation.written import Values, is_primed, primed, spread
 from autodiff.errors import AutodiffError
 from autodiff.program.closed import Closed, closed_forms
@@ -61,7 +62,7 @@ class Step:
     value, gradient : ndarray
         The tensor and its cotangent in numbers.
     proof, assumptions, identity
-        Of a closed form: "algebra" or "numerical", what must hold of the data, what it is known as.
+        Of a closed form: "algebra", what must hold of the data, what it is known as.
     """
 
     name: str
@@ -76,6 +77,10 @@ class Step:
     proof: str = ""
     assumptions: tuple[str, ...] = ()
     identity: str = ""
+
+    def __repr__(self) -> str:
+        formula = "" if self.expression is None else f" = {Text().formula(self.expression)}"
+        return f"<step {Text().formula(self.symbol)}{formula}, shape {self.shape}>"
 
 
 class Derived:
@@ -165,7 +170,10 @@ class Derived:
         if not closed.name or (self.graph.users(t) == [self.loss] and self.term(self.loss, t) == y):
             return False                                            # the steps themselves say so
         later = self.mentioned(y)
-        return not set(self.graph.users(t)) <= later if later else size(y) <= SHORT
+        users = set(self.graph.users(t))
+        if later and all(self.prime(h) is not None for h in users):
+            return False                                            # δ ⊙ f′(z) and what f′ is: no news
+        return not users <= later if later else size(y) <= SHORT
 
     def cotangent(self, t: Record, plan: Plan, whole: bool = False) -> Expr:
         """∂loss/∂t; with `whole` everything between it and the loss written out, and no closed form used."""
@@ -227,8 +235,9 @@ class Derived:
             needed |= later
         ordered = sorted(needed, key=lambda r: r.serial)
         plan = Plan(wrt, ordered, needed | {self.loss}, set())
+        in_closed = {h for t in needed if t in self.closed for h in self.mentioned(self.closed_form(t))}
         for t in reversed(ordered):
-            if t is wrt or t in self.closed:
+            if t is wrt or t in self.closed or t in in_closed:      # a closed form speaks of its δ
                 continue
             onward = [x for x in self.graph.edges.get(t, {}) if x in needed and x not in self.closed]
             cotangent = self.cotangent(t, plan)

@@ -35,9 +35,12 @@ def average(a: Any, axis: Any = None, weights: Any = None, returned: bool = Fals
     if weights is None:
         y = np.mean(a, axis=axis, keepdims=keepdims)
         return (y, np.size(a) / (np.size(y) or 1) * np.ones_like(y)) if returned else y
-    w = weights if np.shape(weights) == np.shape(a) else beside(weights, a, axis)
-    total = np.sum(w, axis=axis, keepdims=keepdims)
-    y = np.sum(np.multiply(a, w), axis=axis, keepdims=keepdims) / total
+    if np.shape(weights) == np.shape(a):
+        total, products = np.sum(weights, axis=axis, keepdims=keepdims), np.multiply(a, weights)
+    else:
+        w = beside(weights, a, axis)
+        total, products = np.sum(w, axis=axis, keepdims=keepdims), np.multiply(a, w)
+    y = np.sum(products, axis=axis, keepdims=keepdims) / total
     return (y, np.broadcast_to(total, np.shape(y))) if returned else y
 
 

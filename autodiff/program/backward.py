@@ -11,12 +11,16 @@ from typing import Any
 
 import numpy as np
 
+from autodiff.errors import SourceError
+from autodiff.forward import contribution
 from autodiff.naming import free, identifier, names_by_use, names_of
 from autodiff.program.lifting import Lifted, lifted
 from autodiff.program.passes import Program, without_arrays
 from autodiff.record import Leaf, Record
 from autodiff.reverse import ones
-from autodiff.tape import Tape, behind, walk_back
+from autodiff.sites import locate
+from autodiff.state import grad_mode
+from autodiff.tape import Tape, behind, reading, walk_back
 from autodiff.tensor import Tensor
 
 RESERVED = (*keyword.kwlist, *keyword.softkwlist, "np", "math", "gradients", "int", "float", "bool", "range", "len",
@@ -66,14 +70,20 @@ def backward_program(tape: Tape, wanted: Sequence[Record]) -> Backward:
 
     Raises
     ------
-    AutodiffError
+    SourceError
         If a rule cannot be recorded: it takes nothing but arrays.
     """
     copy = lifted(tape)
     flows = [new for old, new in copy.copies.items()
              if old.requires_grad and not isinstance(old.value, tuple) and old.value.dtype.kind in "fc"]
     seed = Leaf(ones(copy.loss.value), True, _getframe())
-    found = walk_back({copy.loss: Tensor.of(seed)}, flows, record=True)
+    try:
+        found = walk_back({copy.loss: Tensor.of(seed)}, flows, record=True)
+    except Exception as error:                    # a user's rule may do whatever works on arrays
+        why = not_recorded(copy.loss)
+        if why is None:
+            raise
+        raise why from error
     called = names_of(tape.all, tape.given)
     own = names_by_use(tape.all, {r: name for r in tape.all if (name := tape.given.get(r) or r.name)})
     used: dict[str, int] = dict.fromkeys(RESERVED, 1)
@@ -98,6 +108,27 @@ def backward_program(tape: Tape, wanted: Sequence[Record]) -> Backward:
     order.update((r, i + len(order)) for i, r in enumerate(r for r in behind(outputs.values()) if r not in order))
     program = without_arrays(Program(dict(outputs), names, order, forward))
     return Backward(program, copy.loss, copy, found, seed, parameters, set(copy.arrays))
+
+
+def not_recorded(loss: Record) -> SourceError | None:
+    """Which rule cannot run on Tensors and what to do about it, if there is one."""
+    for r in reversed(behind([loss], differentiable=True)):
+        if isinstance(r.value, tuple) or r.op is None:
+            continue
+        g, (y, operands) = Tensor(np.ones_like(r.value), requires_grad=True), reading(r)
+        try:
+            with grad_mode(True):
+                for i, x in enumerate(r.inputs):
+                    if isinstance(x, Record) and x.requires_grad:
+                        contribution(r.op, i, g, y, operands, r.options)
+        except Exception as error:                # whatever its author's code raises
+            return SourceError(
+                f"the gradient of {r.op.name} cannot be printed: its rule works on plain arrays only, so what it does "
+                f"is not recorded ({type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'})\n"
+                f"  at {r.where}: {locate(r.code, r.lasti).text}\n"
+                f"  State the rule of {r.op.name} in NumPy functions of what it is given: np.take(g, i), not "
+                "np.asarray(g)[i]. As it is, ad.gradients and backward() can use it, and ad.source cannot.")
+    return None
 
 
 def nothing(r: Record) -> Record:

@@ -123,7 +123,7 @@ def test_other_models():
     assert "δ_S = ∂loss/∂S = P ⊙ (δ_P − Σⱼ (δ_P ⊙ P))" in lines(models.attention, "W_K")
     assert "δ_K = ∂loss/∂K = δ_Sᵀ Q/√3" in [line.replace("δ_Q", "δ_K").replace("∂Q", "∂K").replace("δ_S K", "δ_Sᵀ Q")
                                            for line in lines(models.batched_attention, "W_Q")]
-    assert "∂loss/∂W = δ_ŷᵀ x + 0.2 W" in lines(models.penalty, "W")
+    assert "∂loss/∂W = δ_ŷᵀ x + 2 λ W" in lines(models.penalty, "W")
     assert "δ_η = ∂loss/∂η = (exp(η) − y)/m" in lines(models.poisson, "w")
 
 

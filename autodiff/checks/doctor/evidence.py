@@ -13,7 +13,7 @@ from dataclasses import replace
 from autodiff.checks.doctor.backprop import reads
 from autodiff.checks.doctor.explanation import IS, POSSIBLE, Explanation, Place, listed, text_of
 from autodiff.checks.doctor.suspects import said
-from autodiff.checks.reading.line_kinds import kind_of
+from autodiff.checks.reading.line_kinds import kind_of, kind_of_line
 from autodiff.checks.reading.reader import Reading
 from autodiff.tape import Tape
 
@@ -61,9 +61,15 @@ def together(explanations: Sequence[Explanation], reading: Reading | None, wrong
             if member.kind == kind:
                 others = tuple(m for m in (replace(first, members=()), *first.members) if m is not member)
                 return (replace(member, members=others), *explanations[1:])
-        if first.cost <= PLAIN or (first.kind == "two" and not alone):
+        copied = first.kind == "swapped" and len(wrong) == 1 and kind is not None
+        if (first.cost <= PLAIN and not copied) or (first.kind == "two" and not alone):
             return tuple(explanations)
-    if kind is None or (kind == "two" and alone and not explanations):
+    if not alone:
+        kind = "two"
+    elif kind is None and not explanations:
+        kind = kind_of_line(reading.first_wrong.text)
+        return (replace(by_line(reading, kind, wrong, alone, tape), confidence=POSSIBLE),)
+    if kind is None:
         return tuple(explanations)
     return (by_line(reading, kind, wrong, alone, tape), *explanations)
 
@@ -74,11 +80,14 @@ def by_line(reading: Reading, kind: str, wrong: Sequence[str], alone: bool, tape
     assert line is not None
     instead = f" where {reading.expected} is right" if reading.expected else ""
     sentence = f"writing {line.text} ({line.where}){instead}"
+    if not alone:
+        rest = [name for name in wrong if name not in reading.repaired]
+        sentence += f"; and by another mistake, since {listed(rest)} would still differ"
     places = [Place("", line.name, line.name, line.where, line.text), *places_on(tape, reading, wrong)]
     evidence = f"putting this line right makes {listed(reading.repaired)} agree"
     op = next((place.op for place in places if place.op), "")
     return Explanation(kind, sentence, op, tuple(places), reading.expected, line.text,
-                       tuple(reading.repaired) or tuple(wrong), evidence, IS if alone else POSSIBLE)
+                       tuple(wrong), evidence, IS if alone else POSSIBLE)
 
 
 def places_on(tape: Tape, reading: Reading, wrong: Sequence[str]) -> list[Place]:

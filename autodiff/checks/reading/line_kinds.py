@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator, Sequence
 
+TENSOR = (ast.Name, ast.Subscript, ast.Attribute)
 Signed = tuple[int, ast.expr]                  # a term with its sign, or a factor with its exponent, 1 or -1
 SIZES = set("mnkdNMTDKB") | {"batch", "batch_size", "count", "size"}          # what numbers are called
 RATES = {"lam", "lambda_", "lr", "alpha", "beta", "scale", "temperature", "l2", "decay"}
@@ -40,6 +41,8 @@ def kind_of(wrong: str, right: str) -> str | None:
     if a is None or b is None:
         return None
     (mine, to, value), (good, target, wanted) = a, b
+    if target is not None and same(target, wanted):
+        return "stale-value"                                     # w = w - rate * dw, before it was done with
     if isinstance(good, ast.AugAssign) and isinstance(mine, ast.Assign):
         return "overwritten-accumulation"
     if is_scatter(wanted) and not is_scatter(value):
@@ -58,6 +61,23 @@ def kind_of(wrong: str, right: str) -> str | None:
 def is_scatter(node: ast.expr) -> bool:
     """Whether this is a call of ``np.add.at``."""
     return isinstance(node, ast.Call) and ast.unparse(node.func) == "np.add.at"
+
+
+def kind_of_line(text: str) -> str:
+    """What is most likely wrong with a line whose right form is not known."""
+    try:
+        parsed = statement(text)
+    except SyntaxError:
+        return "dropped-path"                                    # the header of a loop
+    if parsed is None:
+        return "dropped-path"
+    node, target, value = parsed
+    if is_scatter(value) or (isinstance(target, ast.Subscript) and isinstance(node, ast.AugAssign)):
+        return "scatter"
+    calls = {ast.unparse(n.func).rpartition(".")[2] for n in ast.walk(value) if isinstance(n, ast.Call)}
+    products = any(isinstance(n, ast.BinOp) and isinstance(n.op, ast.MatMult) for n in ast.walk(value))
+    products = products or bool(calls & {"outer", "einsum", "dot", "matmul", "tensordot"})
+    return "wrong-operand" if products else "wrong-local-rule"
 
 
 def statement(text: str) -> tuple[ast.stmt, ast.expr | None, ast.expr] | None:
@@ -175,6 +195,8 @@ def of_factors(mine: Sequence[Signed], good: Sequence[Signed], within: str) -> I
     elif len(left) == len(missing) == 1:
         if left[0][0] != missing[0][0]:
             yield "wrong-local-rule"
+        elif isinstance(left[0][1], TENSOR) and isinstance(missing[0][1], TENSOR):
+            yield "wrong-operand"
         else:
             yield from differences(left[0][1], missing[0][1], "*")
     else:
@@ -244,7 +266,11 @@ def of_calls(a: ast.Call, b: ast.Call, within: str) -> Iterator[str]:
     if len(a.args) == len(b.args) == 2 and same(a.args[0], b.args[1]) and same(a.args[1], b.args[0]):
         yield "transposed-result"
         return
-    if len(a.args) != len(b.args) or mine != good:
+    if {k: v for k, v in mine.items() if k != "ddof"} != {k: v for k, v in good.items() if k != "ddof"}:
+        yield "wrong-axis"
+    elif mine != good:
+        yield "scale"                                        # n - 1 for n
+    elif len(a.args) != len(b.args):
         yield "wrong-axis"
     linear = ast.unparse(b.func) in ("np.outer", "np.dot", "np.matmul", "np.einsum")
     for x, y in zip(a.args, b.args):

@@ -8,6 +8,7 @@ read is found in their own names (`rewriting`).
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -152,7 +153,8 @@ def read(function: Callable[..., Any], tape: Tape, more: Mapping[str, Any] | Non
     """
     started = time.perf_counter()
     try:
-        with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")              # of theirs, and of changes of their lines that make no sense
             return Reader(function, tape, more or {}, started + seconds).reading()
     except UnreadableError as error:
         return Reading(left_numpy=str(error), sentence=f"It cannot be read line by line: {error}.")

@@ -1,0 +1,57 @@
+"""What the doctor says of the battery: floors. The figures for all of it stand in docs/where-is-my-mistake.md."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+
+import autodiff as ad
+from tests.battery.rates import rates, wrong_cases
+
+SAMPLE = 9               # one case in so many
+
+
+@pytest.mark.parametrize(("part", "as_function", "kind", "listed"), [
+    ("dev", True, 0.75, 0.75), ("dev", False, 0.65, 0.65), ("blind", True, 0.6, 0.6), ("blind", False, 0.5, 0.5)])
+def test_a_sample_of_the_battery(part: str, as_function: bool, kind: float, listed: float) -> None:
+    total, seconds = rates(wrong_cases(part, SAMPLE), as_function)
+    assert total["right kind first"] >= kind * total["n"]
+    assert total["right kind in the list"] >= listed * total["n"]
+    assert total["confidently wrong"] <= 0.15 * total["n"]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("dtype", [np.float64, np.float32], ids=["float64", "float32"])
+@pytest.mark.parametrize("part", ["dev", "blind"])
+def test_the_whole_battery(part: str, dtype: type) -> None:
+    total, seconds = rates(wrong_cases(part), True, 0, dtype)
+    assert total["right kind first"] >= 0.65 * total["n"]
+    assert total["wrong line quoted"] >= 0.7 * total["n"]
+
+
+def test_a_deep_and_wide_net_is_diagnosed_in_time() -> None:
+    rng = np.random.default_rng(0)
+    depth, width = 28, 256
+    x, y = rng.normal(size=(32, width)), rng.normal(size=(32, width))
+    W = [ad.Tensor(rng.normal(size=(width, width)) / 16, True, name=f"W{i}") for i in range(depth)]
+    b = [ad.Tensor(rng.normal(size=width) / 10, True, name=f"b{i}") for i in range(depth)]
+    a = [ad.Tensor(x)]
+    for i in range(depth):
+        a.append(np.tanh(a[-1] @ W[i].T + b[i]))
+    loss = ((a[-1] - y) ** 2).mean()
+    assert len(ad.Tape(loss)) > 85
+    yours, d = {}, 2 * (a[-1].data - y) / y.size
+    for i in reversed(range(depth)):
+        dz = d if i == 10 else d * (1 - a[i + 1].data ** 2)         # tanh' forgotten once
+        yours |= {f"W{i}": dz.T @ a[i].data, f"b{i}": dz.sum(0)}
+        d = dz @ W[i].data
+    started = time.perf_counter()
+    ad.compare(loss, yours, explain=False)
+    verdict = time.perf_counter() - started
+    started = time.perf_counter()
+    report = ad.compare(loss, yours)
+    assert report.explanations[0].kind == "missing-local-derivative"
+    assert time.perf_counter() - started - verdict < 4              # 0.1 s to 1 s on a free machine
