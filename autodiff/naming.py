@@ -51,6 +51,47 @@ def names_by_use(records: Iterable[Record], named: Mapping[Record, str]) -> dict
     return found
 
 
+class ArrayNames:
+    """What the user's lines call plain arrays, which have no record: ``x``, ``xs[t]``, ``1 - y``.
+
+    Parameters
+    ----------
+    records : iterable of Record
+        Whose operands they are. The arrays are theirs, and must be alive when they are looked up.
+
+    Examples
+    --------
+    >>> from autodiff.naming import ArrayNames
+    >>> x, w = np.ones((3, 2)), ad.Tensor([1.0, 2.0], requires_grad=True)
+    >>> names = ArrayNames([(x @ w).record])
+    >>> names(x), names(x.T), names(np.ones((3, 2)))
+    ('x', 'x.T', '')
+    """
+
+    def __init__(self, records: Iterable[Record]) -> None:
+        self.texts: dict[Any, str] = {}
+        for r in records:
+            if any(isinstance(x, np.ndarray) for x in r.inputs):
+                for x, text in zip(r.inputs, r.written):
+                    if isinstance(x, np.ndarray) and text:
+                        self.texts.setdefault(memory_of(x), text)
+
+    def __call__(self, x: Any) -> str:
+        """The text for an array, or for a transpose of one; "" where none is known."""
+        if not isinstance(x, np.ndarray):
+            return ""
+        known = self.texts.get(memory_of(x), "")
+        turned = "" if known or x.ndim < 2 else self.texts.get(memory_of(x.T), "")
+        if not turned or turned.endswith(".T"):
+            return known or turned.removesuffix(".T")
+        return f"{turned}.T" if turned.isidentifier() else f"({turned}).T"
+
+
+def memory_of(x: Any) -> Any:
+    """What two arrays share that are the same view of the same memory."""
+    return x.__array_interface__["data"][0], x.shape, x.strides, x.dtype
+
+
 def identifier(name: str) -> str:
     """A name as a Python variable: "layers.0.weight" as layers_0_weight."""
     text = name if name.isidentifier() else re.sub(r"\W+", "_", name).strip("_")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from autodiff.sites import COMPOSED, assigned_name, called, is_ours, locate, operand_texts, part_texts
+from autodiff.sites import COMPOSED, assigned_name, is_ours, locate, operand_texts, part_texts
 
 if TYPE_CHECKING:
     from autodiff.kinds import Op
@@ -105,9 +105,9 @@ class Record:
             if code.co_filename == COMPOSED and not is_ours(scope.code):
                 return part_texts(code, lasti, scope.code, scope.lasti, n, self.op.name)
             code, lasti = scope.code, scope.lasti
-        elif scope is not None and n > 1 and (code, lasti) == (scope.code, scope.lasti) \
-                and called(code, lasti) == scope.kind:              # the result of a composed function: all parts
-            return ("",) * n
+        elif scope is not None and (code, lasti) == (scope.code, scope.lasti) \
+                and any(isinstance(x, Record) and x.scope is scope for x in self.inputs):
+            return ("",) * n                                        # the result of a composed function, made of parts
         return ("",) * n if is_ours(code) else operand_texts(code, lasti, n, self.op.name)
 
     def __repr__(self) -> str:

@@ -179,29 +179,21 @@ def operand_texts(code: CodeType, lasti: int, n: int, op: str) -> tuple[str, ...
 
 
 @lru_cache(maxsize=4096)
-def part_texts(code: CodeType, lasti: int, call: CodeType, at: int, n: int, op: str) -> tuple[str, ...]:
-    """How the n operands of an op within a composed function are written where that was called: ``call``, at ``at``.
+def part_texts(code: CodeType, lasti: int, caller: CodeType, at: int, n: int, op: str) -> tuple[str, ...]:
+    """How the n operands of an op within a composed function are written where that was called.
 
     The function's own line says which of its parameters each operand is, the call what the user gave for that; ""
     for what the function computed.
     """
     try:
-        node = ast.parse(locate(call, at).text, mode="eval").body
+        call = ast.parse(locate(caller, at).text, mode="eval").body
     except (SyntaxError, ValueError):
         return ("",) * n
-    name = node.func.attr if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) else ""
-    if not isinstance(node, ast.Call) or name != code.co_name:
+    if not isinstance(call, ast.Call) or getattr(call.func, "attr", None) != code.co_name:
         return ("",) * n
-    given = dict(zip(code.co_varnames[:code.co_argcount], map(ast.unparse, node.args)))
-    given |= {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords if keyword.arg}
+    given = dict(zip(code.co_varnames[:code.co_argcount], map(ast.unparse, call.args)))
+    given |= {keyword.arg: ast.unparse(keyword.value) for keyword in call.keywords if keyword.arg}
     return tuple(given.get(text, "") for text in operand_texts(code, lasti, n, op))
-
-
-@lru_cache(maxsize=4096)
-def called(code: CodeType, lasti: int) -> str:
-    """The name of the function that is called here; "" if none is."""
-    text = locate(code, lasti).text.partition("(")[0]
-    return text.rpartition(".")[2]
 
 
 def index_arrays(index: ast.expr, n: int) -> list[ast.expr]:

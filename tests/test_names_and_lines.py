@@ -232,3 +232,20 @@ def test_each_name_of_a_tuple_assignment():
     a, b = ad.Tensor(1.0), ad.Tensor(2.0, requires_grad=True)
     p, q, r, s = a + b, b * 2, np.exp(b), (b - 1).sum()
     assert [t.name for t in (a, b, p, q, r, s)] == ["a", "b", "p", "q", "r", "s"]
+
+
+def test_the_parts_of_a_composed_function_speak_of_what_it_was_given():
+    h, w, v = ad.Tensor(np.ones(3), requires_grad=True), np.arange(1.0, 4), np.ones((3, 2))
+
+    def operands(t):
+        return [(r.op.name, r.written) for r in ad.Tape(t)]
+
+    weighted = np.average(h, weights=w)
+    assert operands(weighted) == [("multiply", ("h", "w")), ("sum", ("",)), ("divide", ("", ""))]
+    positional = np.average(h, 0, w)
+    assert operands(positional)[0] == ("multiply", ("h", "w"))
+    stretched = np.average(v * h[:, None], 0, w)               # weights in another shape are no longer w
+    assert operands(stretched)[-3] == ("multiply", ("v * h[:, None]", ""))
+    widened = np.diff(h, prepend=w[:1])
+    assert operands(widened)[0] == ("concatenate", ("", ""))
+    assert np.dot(h, w).record.written == ("h", "w")           # composed of one, which is the call itself

@@ -74,7 +74,7 @@ def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = NOT_GIVEN, append: A
     one = tuple(1 if i == axis else size for i, size in enumerate(np.shape(a)))
     ends = [x if x is NOT_GIVEN or np.ndim(x) else np.broadcast_to(x, one) for x in (prepend, append)]
     if any(x is not NOT_GIVEN for x in ends):
-        a = np.concatenate([x for x in (ends[0], a, ends[1]) if x is not NOT_GIVEN], axis)
+        a = np.concatenate([x for x in (ends[0], a, ends[1]) if x is not NOT_GIVEN], axis=axis)
     before = (slice(None),) * axis
     for _ in range(n):
         later, earlier = a[(*before, slice(1, None))], a[(*before, slice(None, -1))]

@@ -122,9 +122,10 @@ def not_recorded(loss: Record) -> SourceError | None:
                     if isinstance(x, Record) and x.requires_grad:
                         contribution(r.op, i, g, y, operands, r.options)
         except Exception as error:                # whatever its author's code raises
+            said = str(error).partition("\n")[0]
             return SourceError(
                 f"the gradient of {r.op.name} cannot be printed: its rule works on plain arrays only, so what it does "
-                f"is not recorded ({type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'})\n"
+                f"is not recorded ({type(error).__name__}: {said})\n"
                 f"  at {r.where}: {locate(r.code, r.lasti).text}\n"
                 f"  State the rule of {r.op.name} in NumPy functions of what it is given: np.take(g, i), not "
                 "np.asarray(g)[i]. As it is, ad.gradients and backward() can use it, and ad.source cannot.")

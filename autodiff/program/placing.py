@@ -18,7 +18,7 @@ from autodiff.record import Record
 
 def turned(r: Record, w: Writer) -> Text:
     """``x.T``, ``x.mT`` or ``x.transpose(1, 0, 2)``."""
-    x = w.arg(r.inputs[0], ATOM)
+    x = w.arg(r.inputs[0], ATOM, r)
     n = r.value.ndim
     axes = order_of(r.options.get("axes"), n)
     if axes == tuple(reversed(range(n))):
@@ -31,7 +31,7 @@ def turned(r: Record, w: Writer) -> Text:
 def exchanged(r: Record, w: Writer) -> Text:
     """``x.swapaxes(0, 2)``, ``x.mT`` for the last two, ``x.T`` of a matrix."""
     n, pair = r.value.ndim, (r.options["axis1"], r.options["axis2"])
-    x = w.arg(r.inputs[0], ATOM)
+    x = w.arg(r.inputs[0], ATOM, r)
     if n > 1 and {i % n for i in pair} == {n - 2, n - 1}:
         return Text(f"{x}.T" if n == 2 else f"{x}.mT")
     return Text(f"{x}.swapaxes({pair[0]}, {pair[1]})")
@@ -41,7 +41,7 @@ def in_shape(r: Record, w: Writer) -> Text:
     """``x.reshape(3, 4)``, or an axis added or taken away by an index."""
     x, shape = r.inputs[0], np.shape(r.value)
     was = np.shape(value_of(x))
-    text = w.arg(x, ATOM)
+    text = w.arg(x, ATOM, r)
     if shape == ():
         return Text(f"{text}[{', '.join('0' * len(was))}]" if was else text)
     if was and tuple(n for n in shape if n != 1) == tuple(n for n in was if n != 1):
@@ -85,7 +85,7 @@ def expanded(r: Record, w: Writer) -> Text:
         return as_is(r, w)
     if n - len(axes) == 0:
         return Text(f"np.expand_dims({w.arg(r.inputs[0])}, {axis!r})")
-    x = w.arg(r.inputs[0], ATOM)
+    x = w.arg(r.inputs[0], ATOM, r)
     if axes == {n - 1}:
         return Text(f"{x}[:, None]" if n == 2 else f"{x}[..., None]")
     parts = ["None" if i in axes else ":" for i in range(max(axes) + 1)]
@@ -114,7 +114,7 @@ def summed(r: Record, w: Writer) -> Text:
             return Text(f"np.ones({was[0]}{kind}).dot({w.arg(x)})")
     lead = len(was) - len(shape)
     kept = [lead + i for i, n in enumerate(shape) if n == 1 != was[lead + i]]
-    text = w.arg(x, ATOM)
+    text = w.arg(x, ATOM, r)
     if not kept:
         ones = [i for i in range(lead) if was[i] == 1]
         if lead and len(ones) == lead:
@@ -144,7 +144,7 @@ def as_is(r: Record, w: Writer) -> Text:
 
 def converted(r: Record, w: Writer) -> Text:
     """``x.astype(float)``."""
-    return Text(f"{w.arg(r.inputs[0], ATOM)}.astype({dtype_text(r.options['dtype'])})")
+    return Text(f"{w.arg(r.inputs[0], ATOM, r)}.astype({dtype_text(r.options['dtype'])})")
 
 
 def joined(r: Record, w: Writer) -> Text:
@@ -168,14 +168,14 @@ def selected(r: Record, w: Writer) -> Text:
 
 def looked_up(r: Record, w: Writer) -> Text:
     """``x[i, 1:]``."""
-    return Text(f"{w.arg(r.inputs[0], ATOM)}[{index_text(r.options['index'], r.inputs[1:], w)}]")
+    return Text(f"{w.arg(r.inputs[0], ATOM, r)}[{index_text(r.options['index'], r.inputs[1:], w, r)}]")
 
 
-def index_text(index: Any, arrays: tuple[Any, ...], w: Writer) -> str:
+def index_text(index: Any, arrays: tuple[Any, ...], w: Writer, r: Record | None = None) -> str:
     """An index as between brackets."""
     fill = iter(arrays)
     items = index if isinstance(index, tuple) else (index,)
-    texts = [w.arg(next(fill)) if i is HOLE else part_text(i) for i in items]
+    texts = [w.arg(next(fill), r=r) if i is HOLE else part_text(i) for i in items]
     return ", ".join(texts) or "()"
 
 
@@ -200,5 +200,5 @@ def last_written(r: Record, w: Writer) -> Text:
     """Of the places an index names, which still hold the value written there."""
     x, *arrays = r.inputs
     index = r.options["index"]
-    where = as_object(index, index_text(index, tuple(arrays), w))
+    where = as_object(index, index_text(index, tuple(arrays), w, r))
     return Text(f"{w.helper(indexing.last)}({np.shape(value_of(x))!r}, {where})")

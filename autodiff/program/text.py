@@ -25,10 +25,12 @@ from autodiff.program.literals import dtype_text, number_text, option_text
 from autodiff.program.passes import value_of
 from autodiff.program.placing import (
     as_is,
+    as_object,
     converted,
     exchanged,
     expanded,
     in_shape,
+    index_text,
     joined,
     last_written,
     looked_up,
@@ -60,7 +62,7 @@ def expression(r: Record, w: Writer) -> Text:
     if op.forward in INFIX:
         return infix(r, w)
     if op in METHODS:
-        return call(f"{w.arg(r.inputs[0], ATOM)}.{METHODS[op]}", (), r.options, r, w)
+        return call(f"{w.arg(r.inputs[0], ATOM, r)}.{METHODS[op]}", (), r.options, r, w)
     if op in FUNCTIONS:
         return call(f"np.{FUNCTIONS[op]}", r.inputs, r.options, r, w)
     if isinstance(op.forward, np.ufunc):
@@ -151,16 +153,16 @@ def dense(r: Record, w: Writer) -> Text:
     """``x @ W.T + b``."""
     x, W, *rest = r.inputs
     if w.exact and np.ndim(value_of(x)) == 2:
-        text = Text(f"{w.arg(x, ATOM)}.dot({w.arg(W, ATOM)}.T)")
+        text = Text(f"{w.arg(x, ATOM, r)}.dot({w.arg(W, ATOM, r)}.T)")
     else:
-        text = Text(f"{w.arg(x, PRODUCT)} @ {w.arg(W, ATOM)}.T", PRODUCT)
-    return Text(f"{text.text} + {w.arg(rest[0], PRODUCT)}", SUM) if rest and rest[0] is not None else text
+        text = Text(f"{w.arg(x, PRODUCT, r)} @ {w.arg(W, ATOM, r)}.T", PRODUCT)
+    return Text(f"{text.text} + {w.arg(rest[0], PRODUCT, r)}", SUM) if rest and rest[0] is not None else text
 
 
 def einsum(r: Record, w: Writer) -> Text:
     """``np.einsum("ij,jk->ik", a, b)``; of many operands in the best order."""
     subscripts = r.options["subscripts"]
-    operands = ", ".join(w.arg(x) for x in r.inputs)
+    operands = ", ".join(w.arg(x, r=r) for x in r.inputs)
     path = ""
     if w.exact:
         path = f", optimize={con.order_of(subscripts, *(np.shape(value_of(x)) for x in r.inputs))!r}"
@@ -191,7 +193,7 @@ def hot(r: Record, w: Writer) -> Text:
     labels, z = r.inputs
     n = np.shape(value_of(z))[-1]
     kind = "" if r.value.dtype == np.float64 else f", dtype={dtype_text(r.value.dtype)}"
-    return Text(f"np.eye({n}{kind})[{w.arg(labels)}]")
+    return Text(f"np.eye({n}{kind})[{w.arg(labels, r=r)}]")
 
 
 def mask(r: Record, w: Writer) -> Text:
@@ -199,6 +201,18 @@ def mask(r: Record, w: Writer) -> Text:
     dtype = "" if r.value.dtype == np.float64 else f", dtype={dtype_text(r.value.dtype)}"
     rate, key = r.options["rate"], r.options["key"]
     return Text(f"{w.helper(random.dropout_mask)}({np.shape(r.value)!r}, rate={rate!r}, key={key}{dtype})")
+
+
+def added_up(r: Record, w: Writer) -> Text:
+    """``scatter_add(tokens, g)``: zeros with g added in at an index; in statements, ``np.add.at(z, tokens, g)``."""
+    assert r.op is not None
+    indices, name = r.options["indices"], f"{w.helper(r.op)}_add"
+    n = len(indices)
+    terms = []
+    for value, (index, start) in zip(r.inputs[:n], indices, strict=True):
+        arrays = r.inputs[n + start:n + start + indexing.holes(index)]
+        terms.append(f"{name}({as_object(index, index_text(index, arrays, w, r))}, {w.arg(value, r=r)})")
+    return Text(" + ".join(terms), ATOM if n == 1 else SUM)
 
 
 def attribute(r: Record, w: Writer) -> Text:
@@ -224,7 +238,7 @@ TEXTS: dict[Op, Writing] = {
     s.transpose: turned, s.swapaxes: exchanged, s.reshape: in_shape, s.squeeze: in_shape, s.expand_dims: expanded,
     s.broadcast_to: stretched, s.sum_to: summed, s.concatenate: joined, s.stack: joined, s.split: parts,
     e.alias: as_is, e.copy: as_is, e.cast: converted, e.truncate: converted, select: selected,
-    indexing.last: last_written, indexing.item: looked_up, indexing.items: looked_up,
+    indexing.scatter: added_up, indexing.last: last_written, indexing.item: looked_up, indexing.items: looked_up,
     stable.sigmoid: logistic, stable.relu: positive,
     losses.one_hot: hot, losses.squared_error: squared_difference, random.dropout_mask: mask,
     c.real: attribute, c.imag: attribute, c.conj: attribute,

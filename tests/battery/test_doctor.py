@@ -10,7 +10,7 @@ import pytest
 import autodiff as ad
 from tests.battery.rates import rates, wrong_cases
 
-SAMPLE = 9               # one case in so many
+SAMPLE = 30              # one case in so many
 
 
 @pytest.mark.parametrize(("part", "as_function", "kind", "listed"), [
