@@ -136,7 +136,7 @@ def compare(loss: Tensor, manual: Manual, names: Mapping[str, Tensor] | None = N
         diagnosis = telling[1].diagnosis(telling[2])
         wrong = [entry.name for entry in best.values() if entry.verdict == DIFFERS]
         if function is not None:
-            reading = read(function, tape, inputs or {})
+            reading = read(function, tape, inputs or {}, values=telling[1].values)
             told = together(diagnosis.explanations, reading, wrong, tape)
             diagnosis = replace(diagnosis, explanations=told, note=diagnosis.note if not told or
                                 told == diagnosis.explanations else "")

@@ -73,8 +73,12 @@ class Gradient:
         return [found.get(made[r], np.zeros_like(made[r].value)) for r in self.wanted]
 
 
-def remade(tape: Tape, dtype: Any, values: Mapping[Record, Any], each: Each | None = None) -> dict[Record, Record]:
-    """For each record of a tape the same one in another dtype, or from other leaves; names and lines are kept."""
+def remade(tape: Tape, dtype: Any, values: Mapping[Record, Any], each: Each | None = None,
+           instead: Mapping[Record, Callable[[list[Any]], Any]] | None = None) -> dict[Record, Record]:
+    """For each record of a tape the same one in another dtype, or from other leaves; names and lines are kept.
+
+    What stands in `instead` gives a record's value in place of its operation.
+    """
     made: dict[Record, Record] = {}
     frame = sys._getframe()
     for r in tape.all:
@@ -82,7 +86,8 @@ def remade(tape: Tape, dtype: Any, values: Mapping[Record, Any], each: Each | No
             new: Record = Leaf(converted(values.get(r, r.value), dtype), r.requires_grad, frame)
         else:
             inputs = tuple(made[x] if isinstance(x, Record) else converted(x, dtype) for x in r.inputs)
-            y = r.op.analytic(*(x.value if isinstance(x, Record) else x for x in inputs), **r.options)
+            operands = [x.value if isinstance(x, Record) else x for x in inputs]
+            y = instead[r](operands) if instead and r in instead else r.op.analytic(*operands, **r.options)
             new = Record(r.op, inputs, r.options, y if each is None else each(r, y), r.requires_grad, frame,
                          r.scope, None)
         new.code, new.lasti, new.label = r.code, r.lasti, r.label

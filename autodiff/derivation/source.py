@@ -287,8 +287,11 @@ def verified(text: Source, layout: Layout, backward: Backward, wanted: Sequence[
     SourceError
         If it does not.
     """
-    with np.errstate(all="ignore"):
-        results = text.function(**{name: read_only(r.value) for r, name in layout.inputs.items()})
+    try:
+        with np.errstate(all="ignore"):
+            results = text.function(**{name: read_only(r.value) for r, name in layout.inputs.items()})
+    except Exception as error:                  # whatever NumPy says of a wrong text
+        raise disagreement(", ".join(layout.program.outputs), f"does not run: {error}") from error
     results = results[1] if isinstance(results, tuple) else results
     found = {key: np.asarray(value) for key, value in results.items()}
     for (key, yours), right in zip(found.items(), plain, strict=True):

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from autodiff.naming import ArrayNames
 from autodiff.ops import arithmetic, reductions
 from autodiff.program.algebra import Atom, Shape, UnknownFormulaError, atoms_in, length
 from autodiff.program.closed_walk import PRODUCTS, Formulas, record_of, value_of
@@ -92,7 +93,7 @@ class Closing:
                  names: Mapping[Record, str] | None) -> None:
         self.loss, self.tape, self.cotangents = loss, tape, cotangents
         self.names: Mapping[Record, str] = {r: r.name for r in tape if r.name} if names is None else names
-        self.called: dict[Any, str] = {**array_names(tape), **self.names}
+        self.called: dict[Any, str] = {**ArrayNames(tape).texts, **self.names}
         self.formulas = Formulas(loss, tape, cotangents, self.names)
         self.algebra = self.formulas.algebra
         self.gradient_records = {t.record: r for r, t in cotangents.items()}
@@ -200,17 +201,6 @@ class Closing:
             elif r.op is arithmetic.divide and isinstance(r.inputs[1], int | float) and r.inputs[1] == int(r.inputs[1]):
                 found.add(int(r.inputs[1]))
         return found
-
-
-def array_names(tape: Sequence[Record]) -> dict[Any, str]:
-    """What the user's lines call plain arrays, by id."""
-    names: dict[Any, str] = {}
-    for r in tape:
-        if any(isinstance(x, np.ndarray) for x in r.inputs):
-            for x, text in zip(r.inputs, r.written):
-                if isinstance(x, np.ndarray) and text:
-                    names.setdefault(id(x), text)
-    return names
 
 
 def close(a: Any, b: Any) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from autodiff.kinds import Op
+from autodiff.naming import memory_of
 from autodiff.ops import arithmetic, elementary, losses, products, reductions, shapes, stable
 from autodiff.program.algebra import (
     Algebra,
@@ -354,9 +355,10 @@ SIGNS = {arithmetic.add: ("+", 1), arithmetic.subtract: ("-", 1), arithmetic.mul
 
 
 def text_of(x: Any, names: Mapping[Any, str], depth: int = 12, least: int = 0) -> str:
-    """A record as a formula in the user's names; `names` says what records are called, and plain arrays by id."""
+    """A record as a formula in the user's names; `names` says what records are called, and arrays by their memory."""
     if not isinstance(x, Record):
-        return names.get(id(x)) or (str(x) if np.ndim(x) == 0 else f"array{np.shape(x)}")
+        known = names.get(memory_of(x)) if isinstance(x, np.ndarray) else None
+        return known or (str(x) if np.ndim(x) == 0 else f"array{np.shape(x)}")
     if x in names or x.op is None or not depth:
         return names.get(x) or f"tensor{np.shape(x.value)}"
     inner = [text_of(i, names, depth - 1) for i in x.inputs[:1]]

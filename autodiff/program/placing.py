@@ -175,8 +175,13 @@ def index_text(index: Any, arrays: tuple[Any, ...], w: Writer, r: Record | None 
     """An index as between brackets."""
     fill = iter(arrays)
     items = index if isinstance(index, tuple) else (index,)
-    texts = [w.arg(next(fill), r=r) if i is HOLE else part_text(i) for i in items]
+    texts = [position(next(fill), w, r) if i is HOLE else part_text(i) for i in items]
     return ", ".join(texts) or "()"
+
+
+def position(x: Any, w: Writer, r: Record | None = None) -> str:
+    """What says where, in an index: an array by its name, a single number as it stands."""
+    return w.arg(x, r=r if np.ndim(value_of(x)) else None)
 
 
 def part_text(i: Any) -> str:

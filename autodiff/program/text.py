@@ -7,6 +7,7 @@ the readable one may round differently (`x.sum(axis=0)` for a product with ones)
 
 from __future__ import annotations
 
+import ast
 import inspect
 import operator
 from collections.abc import Callable
@@ -15,13 +16,14 @@ from typing import Any
 import numpy as np
 
 from autodiff.kinds import Op, select
+from autodiff.naming import ArrayNames
 from autodiff.ops import arithmetic as a
 from autodiff.ops import complex as c
 from autodiff.ops import contraction as con
 from autodiff.ops import cumulative, indexing, linalg, losses, products, random, reductions, selecting, stable
 from autodiff.ops import elementary as e
 from autodiff.ops import shapes as s
-from autodiff.program.literals import dtype_text, number_text, option_text
+from autodiff.program.literals import array_text, dtype_text, number_text, option_text
 from autodiff.program.passes import value_of
 from autodiff.program.placing import (
     as_is,
@@ -35,12 +37,13 @@ from autodiff.program.placing import (
     last_written,
     looked_up,
     parts,
+    position,
     selected,
     stretched,
     summed,
     turned,
 )
-from autodiff.program.writing import AND, ATOM, COMPARED, OR, POWER, PRODUCT, SIGN, SUM, XOR, Text, Writer, Writing
+from autodiff.program.writing import AND, ANY, ATOM, COMPARED, OR, POWER, PRODUCT, SIGN, SUM, XOR, Text, Writer, Writing
 from autodiff.record import Record
 
 
@@ -79,6 +82,28 @@ def call(function: str, inputs: tuple[Any, ...], options: dict[str, Any], r: Rec
     given += [f"{key}={option_text(value)}" for key, value in options.items()
               if key in defaults and not (type(value) is type(defaults[key]) and value == defaults[key])]
     return Text(f"{function}({', '.join(given)})")
+
+
+def operand_text(x: Any, names: ArrayNames) -> Text:
+    """A plain array within a formula: as the user wrote it, else written out if it is short, else by its shape.
+
+    Examples
+    --------
+    >>> from autodiff.naming import ArrayNames
+    >>> from autodiff.program.text import operand_text
+    >>> y, w = np.array([0.25, 0.5]), ad.Tensor([1.0, 2.0], requires_grad=True)
+    >>> p = w * (1 - y)
+    >>> operand_text(p.record.inputs[1], ArrayNames([p.record]))
+    Text(text='1 - y', level=0)
+    >>> operand_text(np.zeros((2, 3)), ArrayNames([p.record])).text
+    'np.zeros((2, 3))'
+    """
+    text = names(x) or array_text(x) or f"array{np.shape(x)}"
+    try:
+        node = ast.parse(text, mode="eval").body
+    except SyntaxError:
+        return Text(text, ANY)
+    return Text(text, ATOM if isinstance(node, ast.Name | ast.Attribute | ast.Subscript | ast.Call) else ANY)
 
 
 def defaults_of(f: Callable[..., Any]) -> dict[str, Any]:
@@ -193,7 +218,7 @@ def hot(r: Record, w: Writer) -> Text:
     labels, z = r.inputs
     n = np.shape(value_of(z))[-1]
     kind = "" if r.value.dtype == np.float64 else f", dtype={dtype_text(r.value.dtype)}"
-    return Text(f"np.eye({n}{kind})[{w.arg(labels, r=r)}]")
+    return Text(f"np.eye({n}{kind})[{position(labels, w, r)}]")
 
 
 def mask(r: Record, w: Writer) -> Text:
@@ -213,6 +238,15 @@ def added_up(r: Record, w: Writer) -> Text:
         arrays = r.inputs[n + start:n + start + indexing.holes(index)]
         terms.append(f"{name}({as_object(index, index_text(index, arrays, w, r))}, {w.arg(value, r=r)})")
     return Text(" + ".join(terms), ATOM if n == 1 else SUM)
+
+
+def updated(r: Record, w: Writer) -> Text:
+    """``index_update(x, i, value)``: a copy of x with values put at an index."""
+    assert r.op is not None
+    x, value, *arrays = r.inputs
+    index = r.options["index"]
+    where = as_object(index, index_text(index, tuple(arrays), w, r))
+    return Text(f"{w.helper(r.op)}({w.arg(x, r=r)}, {where}, {w.arg(value, r=r)})")
 
 
 def attribute(r: Record, w: Writer) -> Text:
@@ -238,7 +272,8 @@ TEXTS: dict[Op, Writing] = {
     s.transpose: turned, s.swapaxes: exchanged, s.reshape: in_shape, s.squeeze: in_shape, s.expand_dims: expanded,
     s.broadcast_to: stretched, s.sum_to: summed, s.concatenate: joined, s.stack: joined, s.split: parts,
     e.alias: as_is, e.copy: as_is, e.cast: converted, e.truncate: converted, select: selected,
-    indexing.scatter: added_up, indexing.last: last_written, indexing.item: looked_up, indexing.items: looked_up,
+    indexing.scatter: added_up, indexing.put: updated, indexing.last: last_written,
+    indexing.item: looked_up, indexing.items: looked_up,
     stable.sigmoid: logistic, stable.relu: positive,
     losses.one_hot: hot, losses.squared_error: squared_difference, random.dropout_mask: mask,
     c.real: attribute, c.imag: attribute, c.conj: attribute,

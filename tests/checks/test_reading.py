@@ -11,6 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import autodiff as ad
+from autodiff.checks.reading.constants import snapped, times
+from autodiff.checks.reading.elsewhere import other_values
 from autodiff.checks.reading.known import Knowledge, direction
 from autodiff.checks.reading.reader import read
 from autodiff.checks.reading.their_code import Program, UnreadableError
@@ -366,6 +368,230 @@ IN_PLACE_SLIPS = [
 def test_the_first_wrong_line_of_code_in_place(slip):
     reading = read(changed(in_place, slip), recorded(masked, MASKED, ("E", "W")))
     assert reading.first_wrong.text == slip[1], reading.sentence
+
+
+# ---- what a line should read
+
+def line_of(x, y, w, b):
+    return ((x @ w + b - y) ** 2).mean()
+
+
+LINE = {**drawn(x=(7, 3), y=7, w=3), "b": 0.5}
+
+
+def by_rows(x, y, w, b):
+    r = x @ w + b - y
+    return {"w": x.T @ r / len(x), "b": 2 * r.mean()}
+
+
+def through_relu(x, y, W1, b1, W2, b2):
+    h1 = np.maximum(x @ W1 + b1, 0)
+    return ((h1 @ W2 + b2 - y) ** 2).sum()
+
+
+RELU = drawn(x=(8, 3), y=(8, 2), W1=(3, 5), b1=5, W2=(5, 2), b2=2)
+
+
+def back_through_relu(x, y, W1, b1, W2, b2):
+    z1 = x @ W1 + b1
+    h1 = np.maximum(z1, 0)
+    d2 = 2 * (h1 @ W2 + b2 - y)
+    dh1 = d2 @ W2.T
+    dz1 = dh1 * (z1 > 0)
+    return {"W1": x.T @ dz1, "b1": dz1.sum(0), "W2": h1.T @ d2, "b2": d2.sum(0)}
+
+
+def test_a_missing_two_is_not_the_inverse_of_a_parameter():
+    reading = read(by_rows, recorded(line_of, LINE, ("w", "b")))
+    assert reading.first_wrong.text.startswith("return") or '"w"' in reading.expected
+    assert "2 * " in reading.expected
+    assert "/ b" not in reading.expected
+
+
+def test_a_mask_is_not_a_quotient():
+    slip = ("dz1 = dh1 * (z1 > 0)", "dz1 = dh1 * h1")
+    reading = read(changed(back_through_relu, slip), recorded(through_relu, RELU, ("W1", "b1", "W2", "b2")))
+    assert reading.first_wrong.text == slip[1]
+    assert ">" in reading.expected
+    assert "/" not in reading.expected
+
+
+def test_a_size_is_taken_from_somewhere_not_computed_by_accident():
+    def by_hand(x, y, w, b):
+        m = len(w) + 2
+        r = x @ w + b - y
+        return {"w": 2 * x.T @ r / m, "b": 2 * r.sum() / m}
+
+    values = {**drawn(x=(8, 3), y=8, w=3), "b": 0.3}
+    reading = read(by_hand, recorded(line_of, values, ("w", "b")))
+    assert reading.first_wrong.text == "m = len(w) + 2"
+    assert "*" not in reading.expected
+    assert "1 -" not in reading.expected
+
+
+def test_what_is_multiplied_by_rounding_is_not_proposed():
+    def by_hand(x, y, W1, b1, W2, b2):
+        z1 = x @ W1 + b1
+        h1 = np.maximum(z1, 0)
+        d2 = 2 * (h1 @ W2 + b2 - y)
+        dW2 = h1.T @ d2
+        W2 -= 0.3 * dW2
+        dz1 = d2 @ W2.T * (z1 > 0)
+        return {"W1": x.T @ dz1, "b1": dz1.sum(0), "W2": dW2, "b2": d2.sum(0)}
+
+    reading = read(by_hand, recorded(through_relu, RELU, ("W1", "b1", "W2", "b2")))
+    assert reading.first_wrong.text == "W2 -= 0.3 * dW2"
+    assert reading.expected == ""
+    assert "It is right without this." in reading.sentence
+    assert "e-1" not in reading.sentence
+
+
+@pytest.mark.parametrize(("text", "reads"), [
+    ("dc + 9.99e-16 * np.broadcast_to((dmu / 32.0)[None], (32, 12))", "dc"),
+    ("dp / total - 8.88e-16 * (dp * p)", "dp / total"),
+    ("8.88e-16 * q - dp", "-dp"),
+    ("0.4999999999999999 * dr", "0.5 * dr"),
+    ("dl - p * -0.14285714285714285", "dl + p / 7"),
+    ("dr * 0.09090909090909094", "dr / 11"),
+    ("0.7318920561093712 * dr", "tau * dr"),
+    ("0.5718920561093712 * dr", ""),
+    ("1e-16 * dr", ""),
+    ("(v + 1e-05) ** (-1.5)", "(v + 1e-05) ** (-1.5)"),
+    ("(x ** 2).sum(axis=0) * 0.044715", "(x ** 2).sum(axis=0) * 0.044715"),
+])
+def test_numbers_are_written_as_a_person_does(text, reads):
+    assert snapped(text, [("dr", np.ones((11, 3))), ("tau", np.array(0.7318920561093712))]) == reads
+
+
+@pytest.mark.parametrize(("f", "reads"), [(2.0, "2 * g"), (-1.0, "-g"), (0.5, "g / 2"), (1 / 11, "g / m"),
+                                          (1 / 33, "g / 33"), (3.0, "3 * g"), (2 / 3, "2 * g / 3"), (4.2e-16, ""),
+                                          (0.7231, ""), (np.nan, ""), (np.inf, ""), (1e300, "")])
+def test_factors_are_simple_or_have_a_name(f, reads):
+    assert times(f, "g", [("dr", np.ones((11, 3))), ("b", np.array(0.5)), ("m", np.array(11))]) == reads
+
+
+@given(st.integers(1, 12), st.integers(1, 12), st.floats(-1e-13, 1e-13))
+def test_simple_fractions_survive_rounding(n, d, off):
+    text = times(n / d * (1 + off), "g", [])
+    assert eval(text, {"g": 1.0}) == pytest.approx(n / d, rel=1e-12)
+
+
+def test_every_proposal_is_right_at_other_values_too():
+    """The proposed line, put in place of the wrong one, gives right gradients of other parameters."""
+    tried = 0
+    for function, right, wrong, _ in NET_SLIPS:
+        slipped = changed(function, (right, wrong))
+        reading = read(slipped, recorded(notes, NET, NET_PARAMETERS))
+        if reading.expected and "\n" not in reading.expected and len(reading.repaired) > 4:
+            mended = changed(function, (right, reading.expected))
+            values = {**NET, **{k: RNG.normal(size=np.shape(NET[k])) for k in NET_PARAMETERS}}
+            assert read(mended, recorded(notes, values, NET_PARAMETERS)).first_wrong is None, reading.sentence
+            tried += 1
+    assert tried > 2
+
+
+def test_other_values_are_of_the_same_kind():
+    values = {"x": np.ones((2, 2)), "w": np.array([1.0, 2.0]), "tau": 0.5, "n": 3.0}
+    tape = recorded(lambda x, w, tau, n: ((x @ w) / tau).sum() / n, values, ("w", "tau"))
+    other = {r.name: v for r, v in other_values(tape).items()}
+    assert set(other) == {"w", "tau"}
+    assert (other["w"] > 0).all()
+    assert 0 < other["tau"] < 0.5
+
+
+# ---- two mistakes, other points, lines
+
+def test_two_wrong_lines_are_both_told():
+    slips = [("dZ2 = W3.T @ dZ3 * A2 * (1 - A2)", "dZ2 = W3.T @ dZ3 * A2 * (1 + A2)"),
+             ("db3 = dZ3.mean(axis=1)", "db3 = dZ3.sum(axis=1)")]
+    reading = read(changed(columns, *slips), recorded(notes, NET, NET_PARAMETERS))
+    told = {reading.first_wrong.text: reading.expected, reading.second.text: reading.second_expected}
+    assert told == {wrong: right for right, wrong in slips}
+    assert f"The next wrong line is {reading.second.where}: {reading.second.text}" in reading.sentence
+    assert reading.to_dict()["second"]["text"] == reading.second.text
+    assert reading.to_dict()["second_expected"] == reading.second_expected
+
+
+def test_one_mistake_has_no_second():
+    reading = read(changed(columns, ("dW2 = dZ2 @ A1.T / m", "dW2 = dZ2 @ A1.T")),
+                   recorded(notes, NET, NET_PARAMETERS))
+    assert reading.second is None
+    assert not reading.second_expected
+    assert "next wrong" not in reading.sentence
+
+
+def test_other_values_show_what_zeros_hide():
+    def by_hand(x, y, w, b):
+        r = x @ w - y
+        return {"w": 2 * x.T @ r / len(x), "b": 2 * (r + b).mean()}
+
+    values = {**LINE, "b": 0.0}
+    tape = recorded(line_of, values, ("w", "b"))
+    assert read(by_hand, tape).first_wrong is None
+    b = next(r for r in tape.leaves if r.name == "b")
+    reading = read(by_hand, tape, values={b: np.array(0.7)})
+    assert reading.first_wrong is not None
+    assert reading.repaired == ("w",)
+
+
+def test_compare_reads_where_the_mistake_shows():
+    def by_hand(x, y, w, b):
+        return {"w": 2 * x.T @ (x @ w - y) / len(x)}
+
+    loss = line_of(**{k: ad.Tensor(v, requires_grad=k in "wb", name=k) for k, v in {**LINE, "b": 0.0}.items()})
+    report = ad.compare(loss, by_hand, resample=2)
+    assert not report.ok
+    assert report.reading.first_wrong is not None
+
+
+def test_returned_gradients_that_agree_are_right():
+    reading = read(changed(deltas, ("delta2 = (delta3 @ W3) * sigmoid_slope(z2)", "delta2 = delta3 @ W3")),
+                   recorded(notes, NET, NET_PARAMETERS))
+    lines = {line.name: line for line in reading.lines}
+    assert lines["W3"].verdict == lines["b3"].verdict == "right"
+    assert lines["W2"].verdict != "right"
+    inline = {line.name: line for line in read(by_rows, recorded(line_of, LINE, ("w", "b"))).lines}
+    assert inline["b"].verdict == "right"
+
+
+def test_no_quantity_is_recognised_by_a_few_numbers():
+    def by_hand(w):
+        g = 2 * np.array([0.0, w[1], 0.0])
+        h = 3 * g
+        return {"w": g + h}
+
+    tape = recorded(lambda w: (np.maximum(w, 0) ** 2).sum() * 0.7, {"w": np.array([-1.0, 2.0, -3.0])}, ("w",))
+    assert all("·" not in line.equals for line in read(by_hand, tape).lines)
+
+
+GENERATOR = np.random.default_rng(5)
+
+
+def test_generators_of_theirs_are_left_as_they_were():
+    own = np.random.default_rng(6)
+
+    def by_hand(w):
+        g = 3 * w + 0 * own.normal() + 0 * GENERATOR.normal()
+        return {"w": g}
+
+    states = [g.bit_generator.state for g in (own, GENERATOR)]
+    reading = read(by_hand, squares())
+    assert reading.first_wrong.text.startswith("g = 3 * w")
+    assert [g.bit_generator.state for g in (own, GENERATOR)] == states
+
+
+def test_the_head_of_a_loop_is_quoted_alone():
+    def by_hand(x, y, w, b):
+        dw, db = np.zeros_like(w), 0.0
+        for i in range(len(x) - 1):
+            r = x[i] @ w + b - y[i]
+            dw = dw + 2 * r * x[i] / len(x)
+            db = db + 2 * r / len(x)
+        return {"w": dw, "b": db}
+
+    reading = read(by_hand, recorded(line_of, LINE, ("w", "b")))
+    assert reading.first_wrong.text == "for i in range(len(x) - 1):"
+    assert reading.expected == "for i in range(len(x)):"
 
 
 # ---- the battery

@@ -121,6 +121,62 @@ def skip():
     return loss, "W1"
 
 
+def skip_around():
+    W1, W2, W3 = parameter(3, 3, name="W1"), parameter(3, 3, name="W2"), parameter(1, 3, name="W3")
+    x, y = numbers(5, 3), numbers(5, 1)
+    a1 = np.tanh(x @ W1.T)
+    z2 = a1 @ W2.T
+    a2 = np.tanh(z2)
+    r = a1 + a2
+    yhat = r @ W3.T
+    loss = ((yhat - y) ** 2).mean()
+    return loss, "W1"
+
+
+def by_hand():
+    """A sigmoid and a softmax spelled out, with names on the way: their closed forms speak of later cotangents."""
+    W, V = parameter(3, 3, name="W"), parameter(2, 3, name="V")
+    x, t = numbers(5, 3), numbers(5, 2)
+    z = x @ W.T
+    e = np.exp(-z)
+    a = 1 / (1 + e)
+    q = a @ V.T
+    f = np.exp(q)
+    p = f / f.sum(axis=1, keepdims=True)
+    loss = (np.sin(p) * t).sum()
+    return loss, "W"
+
+
+def squashed():
+    W1, W2 = parameter(4, 3, name="W1"), parameter(1, 4, name="W2")
+    x, y = numbers(5, 3), numbers(5, 1)
+    z1 = x @ W1.T
+    a1 = np.tanh(z1)
+    z2 = a1 @ W2.T
+    yhat = np.tanh(z2)
+    loss = ((yhat - y) ** 2).mean()
+    return loss, "W1"
+
+
+def unnamed_logit():
+    W1, W2 = parameter(4, 3, name="W1"), parameter(1, 4, name="W2")
+    x, y = numbers(5, 3), (numbers(5, 1) > 0) * 1.0
+    a1 = ad.sigmoid(x @ W1.T)
+    yhat = ad.sigmoid(a1 @ W2.T)
+    loss = ad.binary_cross_entropy(yhat, y).mean()
+    return loss, "W1"
+
+
+def named_logit():
+    W1, W2 = parameter(4, 3, name="W1"), parameter(1, 4, name="W2")
+    x, y = numbers(5, 3), (numbers(5, 1) > 0) * 1.0
+    a1 = ad.sigmoid(x @ W1.T)
+    z2 = a1 @ W2.T
+    yhat = ad.sigmoid(z2)
+    loss = ad.binary_cross_entropy(yhat, y).mean()
+    return loss, "W1"
+
+
 def layer_norm():
     W, gamma, beta = parameter(4, 4, name="W"), parameter(4, name="gamma"), parameter(4, name="beta")
     x, t = numbers(5, 4), numbers(5, 4, seed=3)
@@ -236,6 +292,21 @@ def penalty():
     yhat = x @ W.T
     loss = ((yhat - y) ** 2).mean() + lam * (W ** 2).sum()
     return loss, "W"
+
+
+def penalty_on_the_way():
+    W, x, y, lam, mu = parameter(2, 3, name="W"), numbers(5, 3), numbers(5, 2), 0.1, 0.3
+    h = x @ W.T
+    p = np.tanh(h)
+    loss = ((p - y) ** 2).mean() + lam * (h ** 2).sum() + mu * np.abs(W).sum()
+    return loss, "W"
+
+
+def weighted_average():
+    h, w = parameter(6, name="h"), np.arange(1.0, 7)
+    m = np.average(h, weights=w)
+    loss = m ** 2
+    return loss, "h"
 
 
 def tied():

@@ -80,6 +80,66 @@ def test_every_operation_is_derived(case):
             assert f"∂loss/∂x{chr(0x2080 + i)}" in str(d) and str(d.cost())
 
 
+@pytest.mark.parametrize("model", models.ALL, ids=lambda model: model.__name__)
+def test_every_cotangent_that_is_mentioned_is_defined(model):
+    """Each δ that stands in a formula has a line of its own."""
+    loss, _ = model()
+    for r in ad.Tape(loss).leaves:
+        if r.requires_grad:
+            d = ad.derive(loss, ad.Tensor.of(r))
+            plan, written = d.plan, d.written.written
+            lines = {t for t in plan.needed if t not in plan.inlined and t is not plan.wrt}
+            for t in [*lines, plan.wrt]:
+                assert d.derived.mentioned(written[t]) <= lines
+
+
+def test_a_closed_form_of_one_layer_alone_is_no_news():
+    page = str(ad.derive(models.skip_around()[0], "W1"))
+    assert "Simplified" not in page and "closed form" not in page
+    assert page.count("∂loss/∂ŷ · ∂ŷ/∂r · ") == 2                            # the sum over both paths
+    for line in ("δᵣ = ∂loss/∂r = δ_ŷ W₃", "δ₂ = ∂loss/∂z₂ = δᵣ ⊙ tanh′(z₂)", "(δ₂ W₂ + δᵣ) ⊙ tanh′(u₁)"):
+        assert line in page
+    by_hand = str(ad.derive(models.by_hand()[0], "W"))                       # spelled out it is
+    assert "Derivative of the sigmoid: equal by exact algebra." in by_hand
+    assert "Derivative of softmax: equal by exact algebra." in by_hand
+    assert "∂loss/∂z = δₐ ⊙ a ⊙ (1 − a)" in by_hand
+
+
+def test_names_are_given_to_what_they_are_names_of():
+    page = str(ad.derive(models.squashed()[0], "W1"))
+    assert "osh" not in page and "δ₂ = ∂loss/∂z₂ = 2 (ŷ − y)/m ⊙ tanh′(z₂)" in page
+
+
+@pytest.mark.parametrize("model", [models.unnamed_logit, models.named_logit, models.mlp])
+def test_the_floor_is_assumed_by_whatever_name(model):
+    page = " ".join(str(ad.derive(model()[0], "W1")).split())
+    assert ("Sigmoid with binary cross entropy: equal by exact algebra; assuming that the floor 1e-12 within "
+            "binary_cross_entropy is not reached (it is not here).") in page
+
+
+def test_the_direct_part_of_the_loss_is_written_out():
+    page = [" ".join(line.split()) for line in str(ad.derive(models.penalty()[0], "W")).splitlines()]
+    at = page.index("∂loss/∂W = ∂loss/∂ŷ · ∂ŷ/∂W")
+    assert page[at + 1] == "+ 2 λ W"
+    assert "∂loss/∂W = δ_ŷᵀ x + 2 λ W 2 × 3" in page
+    assert sum(line.startswith("∂loss/∂W =") for line in page) == 2          # the chain and the result, nothing between
+    page = [" ".join(line.split()) for line in str(ad.derive(models.penalty_on_the_way()[0], "W")).splitlines()]
+    at = page.index("∂loss/∂W = ∂loss/∂p · ∂p/∂h · ∂h/∂W")
+    assert page[at + 1:at + 3] == ["+ 2 λ h · ∂h/∂W", "+ μ sign(W)"]
+    assert sum(line.startswith("∂loss/∂h") for line in page) == 0
+
+
+def test_a_step_is_shown_in_a_line():
+    d = ad.derive(models.rows()[0], "W1")
+    assert repr(d.steps[1]) == "<step z₁ = x W₁ᵀ + b₁, shape (5, 4)>"
+    assert repr(d.steps[0]) == "<step W₁, shape (4, 3)>"
+    assert all("\n" not in repr(step) and len(repr(step)) < 120 for step in d.steps)
+
+
+def test_the_weights_of_an_average_are_not_what_is_averaged():
+    assert "m = (Σ (h ⊙ w))/21" in str(ad.derive(models.weighted_average()[0], "h"))
+
+
 # ---- what is refused
 
 def test_errors():

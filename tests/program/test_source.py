@@ -1,8 +1,10 @@
 """`ad.source`: the text a person would have written, which runs as it stands and computes what the tape does."""
 
 import ast
+import re
 import subprocess
 import sys
+from functools import cache
 
 import numpy as np
 import pytest
@@ -17,6 +19,13 @@ EVERY = pytest.mark.parametrize("name", MODELS)
 
 def recorded(name, seed=0):
     return MODELS[name](np.random.default_rng(seed))
+
+
+@cache
+def printed(name, simplify=True):
+    """A model's loss and its source, made once for all tests."""
+    loss = recorded(name)
+    return loss, ad.source(loss, simplify=simplify)
 
 
 def leaves_of(loss):
@@ -51,8 +60,7 @@ def test_the_notes_network_is_written_as_on_paper():
 
 @EVERY
 def test_models_printed_and_executed_agree_to_1e13(name):
-    loss = recorded(name)
-    source = ad.source(loss)
+    loss, source = printed(name)
     namespace = {}
     exec(str(source), namespace)
     found = namespace["gradients"](**{name: np.copy(value) for name, value in source.recorded.items()})
@@ -64,21 +72,20 @@ def test_models_printed_and_executed_agree_to_1e13(name):
 
 @EVERY
 def test_models_unsimplified_to_the_last_bit(name):
-    loss = recorded(name, seed=1)
-    source = ad.source(loss, simplify=False)
+    _, source = printed(name, simplify=False)
     assert source.checked == "to the last bit"
 
 
 @EVERY
 def test_what_is_printed_is_a_valid_manual(name):
-    loss = recorded(name)
-    assert ad.compare(loss, ad.source(loss)).ok
+    loss, source = printed(name)
+    assert ad.compare(loss, source).ok
 
 
 def test_at_random_points_too():
     for name in ["notes_in_rows", "softmax_classifier", "layer_norm", "gru_cell", "recurrent"]:
-        loss = recorded(name)
-        assert ad.compare(loss, ad.source(loss), resample=3).ok
+        loss, source = printed(name)
+        assert ad.compare(loss, source, resample=3).ok
 
 
 def test_it_runs_with_numpy_alone():
@@ -101,7 +108,7 @@ def test_it_runs_with_numpy_alone():
 @EVERY
 def test_no_line_is_dead_and_no_name_is_given_twice(name):
     for simplify in (True, False):
-        source = ad.source(recorded(name), simplify=simplify)
+        _, source = printed(name, simplify)
         function = body(source)
         names = [node for node in ast.walk(function) if isinstance(node, ast.Name)]
         read = {node.id for node in names if isinstance(node.ctx, ast.Load)}
@@ -114,7 +121,7 @@ def test_no_line_is_dead_and_no_name_is_given_twice(name):
 
 @EVERY
 def test_lines_are_short(name):
-    for line in str(ad.source(recorded(name))).splitlines():
+    for line in str(printed(name)[1]).splitlines():
         assert len(line.partition("  # (")[0]) <= 100 or line.startswith(("MILLS", "    axes", "    return"))
 
 
@@ -259,6 +266,24 @@ def test_a_text_that_computes_something_else_raises(monkeypatch, simplify):
         ad.source(loss, simplify=simplify)
 
 
+def test_a_text_that_does_not_run_raises(monkeypatch):
+    w = ad.Tensor([0.5, 0.7], requires_grad=True)
+    loss = np.tanh(w).sum()
+    [tanh] = [r.op for r in ad.Tape(loss) if r.op.name == "tanh"]
+    monkeypatch.setitem(texts.TEXTS, tanh, lambda r, w: Text(f"np.eye(3)[{w.arg(r.inputs[0])}]"))
+    with pytest.raises(ad.SourceError, match="printed gradient of w does not run: .*integer") as caught:
+        ad.source(loss)
+    assert isinstance(caught.value.__cause__, IndexError)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_single_label_is_a_number_in_an_index(dtype):
+    w = ad.Tensor(np.array([0.1, 0.2, 0.3], dtype), requires_grad=True)
+    y = np.tanh(w)
+    loss = y.mean() + w[0].mean() + (w * 1).sum()
+    assert "[0]" in ad.source(loss)
+
+
 def test_a_wrong_simplification_raises(monkeypatch):
     import autodiff.program.simplification as simplification
     w = ad.Tensor([0.5, 0.7], requires_grad=True)
@@ -326,6 +351,55 @@ def test_one_that_cannot_be_taken_along_is_told():
         ad.source(loss)
 
 
+def test_a_rule_that_works_on_arrays_only_is_told():
+    @ad.op
+    def ordered(x):
+        return np.sort(x)
+    ordered.vjp(lambda g, y, x: np.asarray(g)[np.argsort(np.argsort(np.asarray(x)))])
+    w = ad.Tensor([0.3, -0.4], requires_grad=True)
+    u = np.sin(w)
+    y = ordered(u)
+    loss = (y * np.arange(2.0)).sum()
+    assert ad.gradients(loss, [w])[0].shape == (2,)
+    for simplify in (True, False):
+        with pytest.raises(ad.SourceError, match="the gradient of ordered cannot be printed") as caught:
+            ad.source(loss, simplify=simplify)
+        said = str(caught.value)
+        assert "its rule works on plain arrays only" in said and "State the rule of ordered in NumPy functions" in said
+        assert re.search(r"at \S*test_source.py:\d+: ordered\(u\)\n", said)
+        assert isinstance(caught.value.__cause__, ad.TracedValueError)
+
+
+def test_an_error_of_no_rule_is_passed_on(monkeypatch):
+    import autodiff.program.backward as backward
+
+    def broken(*_, **__):
+        raise ZeroDivisionError("elsewhere")
+    loss = recorded("linear_regression")
+    monkeypatch.setattr(backward, "walk_back", broken)
+    with pytest.raises(ZeroDivisionError, match="elsewhere"):
+        ad.source(loss)
+
+
+def test_the_docstring_speaks_as_the_lines_do():
+    x, y = np.ones((3, 2)), np.ones((3, 1))
+    W1, W2 = (ad.Tensor(np.full(s, 0.1), requires_grad=True) for s in ((4, 2), (1, 4)))
+    a1 = np.tanh(x @ W1.T)
+    yhat = ad.sigmoid(a1 @ W2.T)
+    loss = ad.binary_cross_entropy(yhat, y).mean()
+    source = " ".join(ad.source(loss).split())
+    assert "∂loss/∂(a1 @ W2.T) = (yhat - y) / 3, by algebra, if the floor 1e-12 within" in source
+    assert "matmul" not in source
+
+
+def test_weights_of_an_average_keep_their_name():
+    h, w = ad.Tensor(np.arange(3.0), requires_grad=True), np.array([0.2, 0.3, 0.7])
+    m = np.average(h, weights=w)
+    loss = m ** 2
+    source = ad.source(loss)
+    assert "def gradients(w, h):" in source and "(h * w).sum()" in source
+
+
 def test_a_lambda_is_taken_along():
     doubled = ad.op(lambda x: x * x * 2)
     doubled.derivative(lambda y, x: 4 * x)
@@ -369,7 +443,7 @@ def test_empty_arrays():
 def test_a_tape_of_thousands_of_records():
     w = ad.Tensor([0.1, 0.2], requires_grad=True)
     y = w
-    for _ in range(1500):
+    for _ in range(600):                                    # twice as many, more than Python recurses
         y = np.sin(y) * 1.001
     loss = y.sum()
     assert ad.source(loss, simplify=False).checked == "to the last bit"

@@ -1,6 +1,7 @@
 """Random programs, printed and run: to the last bit as they ran, and within rounding on paper."""
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -42,8 +43,19 @@ def programs(draw):
     return total + (values[0] * 1).sum()
 
 
-@given(programs())
-@settings(max_examples=200, deadline=None)
-def test_random_programs_print_and_run(loss):
+def check(loss):
     assert ad.source(loss, simplify=False).checked == "to the last bit"
     assert "rounding" in ad.source(loss).checked
+
+
+@given(programs())
+@settings(max_examples=50, deadline=None)
+def test_random_programs_print_and_run(loss):
+    check(loss)
+
+
+@pytest.mark.slow
+@given(programs())
+@settings(max_examples=1000, deadline=None)
+def test_many_random_programs_print_and_run(loss):
+    check(loss)

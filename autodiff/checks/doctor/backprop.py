@@ -41,6 +41,8 @@ class Backprop:
         Other values for some leaves.
     held : dict of Record to array, optional
         Gradients at intermediates with which to go on from there, whatever has arrived.
+    instead : dict of Record to callable, optional
+        What some records compute from their operands in place of what is right.
 
     Attributes
     ----------
@@ -55,8 +57,10 @@ class Backprop:
     """
 
     def __init__(self, tape: Tape, wanted: Sequence[Record], values: Mapping[Record, Any] | None = None,
-                 held: Mapping[Record, Any] | None = None) -> None:
-        self.twin = remade(tape, np.float64, values or {})
+                 held: Mapping[Record, Any] | None = None,
+                 instead: Mapping[Record, Callable[[list[Any]], Any]] | None = None) -> None:
+        self.origin, self.asked, self.values = tape, wanted, values
+        self.twin = remade(tape, np.float64, values or {}, instead=instead)
         self.held = {self.twin[r]: np.asarray(g, np.float64)[()] for r, g in (held or {}).items()}
         self.loss = self.twin[tape.outputs[0]]
         self.wanted = [self.twin[r] for r in wanted]

@@ -19,6 +19,7 @@ from autodiff.checks.doctor.backprop import Backprop
 from autodiff.checks.doctor.explanation import Explanation, Telling, listed, text_of
 from autodiff.checks.doctor.factors import Factors
 from autodiff.checks.doctor.formulas import Formulas
+from autodiff.checks.doctor.forwards import forward_mistakes
 from autodiff.checks.doctor.relations import in_shape
 from autodiff.checks.doctor.search import Search
 from autodiff.checks.doctor.several import each_by_itself, joined, matches_one, merged, pairs
@@ -74,7 +75,7 @@ def found_in(search: Search, problem: Problem) -> list[Suspect]:
         found += [replace(s, cost=s.cost + 0.7) for s in narrow.singles(alone)]
         if found and min(s.cost for s in found) < 3.5:
             return found
-    return found + pairs(search, problem)
+    return found + (forward_mistakes(problem, search) or pairs(search, problem))
 
 
 def allowance(u: Any, g: Any, tol: Any) -> Any:
@@ -120,13 +121,13 @@ def step_by_step(tape: Tape, given: Mapping[Record, Any], tolerances: Mapping[Re
             u, g = np.asarray(given[r], np.float64), bp.g.get(x, np.zeros_like(x.value))
             right = np.shape(u) == np.shape(g) and matches_one(u, g, allowance(u, g, tolerances[r]))
             (follows if right else own).append(r)
+        if names:
+            names[-1] += [tape.given.get(r) or said(r) for r in follows if r in wrong]
         if own:
             one = diagnosis_of(tape, {r: given[r] for r in stage}, tolerances, own, values, budget, held)
             found += one.explanations[:1]
             names += [[tape.given.get(r) or said(r) for r in own]] if one.explanations else []
             notes += [one.note] if one.note else []
-        if names:
-            names[-1] += [tape.given.get(r) or said(r) for r in follows if r in wrong]
         held.update((r, given[r]) for r in stage if r in wrong and r.op is not None
                     and np.shape(given[r]) == np.shape(r.value))
     told = [replace(e, params=tuple(params)) for e, params in zip(found, names, strict=True)]

@@ -61,6 +61,8 @@ def together(explanations: Sequence[Explanation], reading: Reading | None, wrong
             if member.kind == kind:
                 others = tuple(m for m in (replace(first, members=()), *first.members) if m is not member)
                 return (replace(member, members=others), *explanations[1:])
+        if first.kind == "two" and alone and kind is not None:
+            return (by_line(reading, kind, wrong, alone, tape), *explanations)
         copied = first.kind == "swapped" and len(wrong) == 1 and kind is not None
         if (first.cost <= PLAIN and not copied) or (first.kind == "two" and not alone):
             return tuple(explanations)

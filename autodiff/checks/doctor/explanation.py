@@ -30,6 +30,8 @@ class Place:
         The operation, what it made, and the operand whose gradient is wrong; "" where there is no single one.
     where, text : str
         The line of the forward pass, as file:line, and what stands there.
+    part : bool
+        Whether the operation is an unnamed part of the line that makes `tensor`.
     """
 
     op: str
@@ -37,11 +39,13 @@ class Place:
     operand: str
     where: str = ""
     text: str = ""
+    part: bool = False
 
     def __str__(self) -> str:
         if not self.op:
             return self.tensor
-        what = f"{self.tensor} = {self.text}" if self.text and self.tensor.isidentifier() else self.text or self.tensor
+        named = self.tensor.isidentifier() and not self.part
+        what = f"{self.tensor} = {self.text}" if self.text and named else self.text or self.tensor
         return f"{what} ({self.where})" if self.where else what
 
 
@@ -168,7 +172,9 @@ class Telling:
     def place(self, e: Edge) -> Place:
         """The place of one edge."""
         assert e.r.op is not None
-        return Place(e.r.op.name, self.line_name(e.r), self.name(e.x), e.r.where, text_of(e.r))
+        part = not self.formulas.has_name(e.r)
+        operand = self.name(self.formulas.below(e))
+        return Place(e.r.op.name, self.line_name(e.r), operand, e.r.where, text_of(e.r), part)
 
     def line_name(self, r: Record) -> str:
         """What the line makes that a record stands on."""
@@ -194,6 +200,8 @@ class Telling:
         param = self.name(s.param) if s.param is not None else place.operand
         contribution = f"the contribution to d{place.operand}"
         told = s.told
+        if told.startswith("in the forward pass"):
+            return f"computing something else {told}{at}"
         match s.kind:
             case "missing-local-derivative" if s.out is not None:
                 return f"leaving out the derivative of {place.tensor} with respect to {place.operand}{at}"
@@ -227,7 +235,8 @@ class Telling:
                 return f"overwriting d{param or place.operand} where its parts must be added up" \
                     + (f": {told}" if told else "") + at
             case "treated-as-constant":
-                return f"holding {place.tensor} constant, as if it did not depend on {place.operand}{at}"
+                held = place.text if place.part and place.text else place.tensor
+                return f"holding {held} constant, as if it did not depend on {place.operand}{at}"
             case "missing-broadcast-reduction":
                 over = f" ({told})" if told else ""
                 return f"not summing d{param} over the axis along which {param} was broadcast{over}{at}"

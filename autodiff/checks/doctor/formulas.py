@@ -10,16 +10,16 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.checks.doctor.backprop import Backprop, Edge, operands
+from autodiff.checks.doctor.backprop import Backprop, Edge
 from autodiff.checks.doctor.suspects import DOES_NOT_FIT, Suspect
 from autodiff.checks.mistakes import Rule, right
 from autodiff.kinds import At, Op
-from autodiff.naming import names_of
+from autodiff.naming import ArrayNames, names_of
 from autodiff.ops.indexing import put_together
 from autodiff.program.literals import number_text
 from autodiff.program.passes import Program, shared
 from autodiff.program.simplification import simplified
-from autodiff.program.text import expression
+from autodiff.program.text import expression, operand_text
 from autodiff.program.writing import ANY, ATOM, SIGN, Text
 from autodiff.record import Record
 from autodiff.tape import un_broadcast
@@ -34,8 +34,8 @@ class OneLine:
 
     exact = False
 
-    def __init__(self, names: Mapping[Record, str]) -> None:
-        self.names = names
+    def __init__(self, names: Mapping[Record, str], arrays: ArrayNames) -> None:
+        self.names, self.arrays = names, arrays
 
     def arg(self, x: Any, level: int = ANY, r: Record | None = None) -> str:
         """The text of an operand, in parentheses if it binds less than `level`."""
@@ -43,10 +43,11 @@ class OneLine:
             if x in self.names:
                 return self.names[x]
             if x.op is None:
-                return number_text(x.value) if np.ndim(x.value) == 0 else f"array{np.shape(x.value)}"
-            found = expression(x, self)
+                found = operand_text(x.value, self.arrays) if np.ndim(x.value) else Text(number_text(x.value))
+            else:
+                found = expression(x, self)
         elif isinstance(x, np.ndarray) and x.ndim:
-            return f"array{x.shape}"
+            found = operand_text(x, self.arrays)
         else:
             text = number_text(x)
             found = Text(text, SIGN if text.startswith("-") else ATOM)
@@ -71,6 +72,7 @@ class Formulas:
     def __init__(self, bp: Backprop, given: Mapping[Record, str]) -> None:
         self.bp = bp
         everything = list(bp.twin.values())
+        self.arrays = ArrayNames(everything)
         self.given = {bp.twin[r]: name for r, name in given.items() if r in bp.twin}
         everyone = names_of(everything, self.given)
         self.names = {r: name for r, name in everyone.items() if self.has_name(r)}
@@ -163,13 +165,13 @@ class Formulas:
         else:
             program = simplified(shared(Program({"": value.record}, dict(names))))
             r = program.outputs[""]
-            text = OneLine(program.names).arg(r)
+            text = OneLine(program.names, self.arrays).arg(r)
         line = f"d{self.called(target)} = {text}"
         return line if len(line) <= LONGEST else ""
 
     def called(self, r: Record) -> str:
         """The name of a record."""
-        return self.names.get(r) or (f"({OneLine(self.names).arg(r)})" if r.op else "constant")
+        return self.names.get(r) or (f"({OneLine(self.names, self.arrays).arg(r)})" if r.op else "constant")
 
     def of(self, suspect: Suspect) -> tuple[str, str]:
         """The right line and the wrong one for a suspect, as far as they can be told."""
@@ -181,5 +183,3 @@ class Formulas:
         correct, yours = self.step(suspect.edge, suspect.rules)
         return (correct, yours) if correct != yours else (correct, "")
 
-
-_ = operands

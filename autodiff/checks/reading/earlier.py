@@ -11,18 +11,19 @@ import ast
 import sys
 import time
 from collections.abc import Iterator
+from itertools import chain
 from typing import Any
 
 import numpy as np
 
-from autodiff.checks.reading.edits import changes, evaluating, operands, rewritten
+from autodiff.checks.reading.edits import additions, changes, evaluating, operands, replacements, rewritten
 from autodiff.checks.reading.hooks import Spot
 from autodiff.checks.reading.known import CLOSE, INNER, STEP, VALUE
 from autodiff.checks.reading.repair import Fix, Repairs
 from autodiff.checks.reading.status import begins, is_new
 
-SECONDS = 0.5
-RUNS = 400                 # of changed lines, for each line
+SECONDS = 0.3
+RUNS = 200                 # of changed lines, for each line
 
 
 def explained_earlier(repairs: Repairs, fix: Fix | None, deadline: float, surely: bool) -> tuple[Fix, str] | None:
@@ -36,9 +37,10 @@ def explained_earlier(repairs: Repairs, fix: Fix | None, deadline: float, surely
         now = time.perf_counter()
         stop = now + (end - now) / (len(spots) - i)
         for text, code in variants(repairs, spot, stop):
-            fixed = repairs.fixed(repairs.outputs_of({spot: evaluating(code)}))
-            if fixed >= fix.fixed if fix else fixed:
-                found = Fix(spot, "edit", fixed, tick=repairs.first.seen[spot].ticks[0])
+            change = evaluating(code)
+            fixed = repairs.fixed(repairs.outputs_of({spot: change}))
+            if (fixed >= fix.fixed if fix else fixed) and repairs.holds({spot: change}, fixed):
+                found = Fix(spot, "edit", fixed, tick=repairs.first.seen[spot].ticks[0], change=change)
                 return found, rewritten(spot, ast.parse(text, mode="eval").body)
             if time.perf_counter() > stop:
                 break
@@ -96,7 +98,9 @@ def different(spot: Spot, now: Any, others: list[tuple[str, Any]], frame: Any,
     if type(now) is int:
         names = [f"{name}.shape[{axis}]" for name, value in others for axis in range(min(np.ndim(value), 2))]
     runs = 0
-    for text in changes(ast.unparse(spot.expression), names, numbers, multiples=False):
+    rhs = ast.unparse(spot.expression)
+    for text in replacements(rhs, names) if type(now) is int else chain(
+            changes(rhs, names, numbers, multiples=False), additions(rhs, names, numbers)):
         if time.perf_counter() > stop or runs > RUNS:
             return
         try:

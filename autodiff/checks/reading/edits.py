@@ -10,7 +10,8 @@ import ast
 import copy
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -30,14 +31,7 @@ ALONG = (*GATHERING, "min", "std", "var", "prod", "cumsum", "argmax")
 
 def changes(rhs: str, others: list[str], numbers: list[str], multiples: bool = True) -> Iterator[str]:
     """What they may have meant to write: one thing changed, the commonest first; `multiples` of the whole too."""
-    tree = ast.parse(rhs, mode="eval").body
-    nodes = sorted((n for n in ast.walk(tree) if isinstance(n, ast.expr)), key=lambda n: not isinstance(n, ast.UnaryOp))
-    operands = [n for n in nodes if isinstance(n, ast.Name | ast.Subscript | ast.Attribute) and plain(n)
-                and not (isinstance(n, ast.Name) and n.id == "np")]
-
-    def instead(node: ast.expr, new: str) -> str:
-        return f"{rhs[:node.col_offset]}({new}){rhs[node.end_col_offset:]}"
-
+    instead, operands, tree, nodes = parts(rhs)
     if isinstance(tree, ast.BinOp) and isinstance(tree.op, ast.Sub):
         yield f"{ast.unparse(tree.right)} - ({ast.unparse(tree.left)})"
     for node in nodes:
@@ -52,19 +46,58 @@ def changes(rhs: str, others: list[str], numbers: list[str], multiples: bool = T
     for node in operands:
         for other in others:
             yield instead(node, other)
-    for other in others:
-        yield from (f"({rhs}) * ({d.format(other)})" for d in DERIVATIVES)
-        yield from (f"({rhs}) {op} {other}" for op in "+-*/" if multiples or other not in numbers)
     yield from (f"{c} * ({rhs})" for c in (2, 0.5) if multiples)
+    for other in others:
+        if other in numbers:
+            yield from (f"({rhs}) {op} {other}" for op in "/*" if multiples)
+        else:
+            yield from (f"({rhs}) * ({d.format(other)})" for d in DERIVATIVES)
+            yield from (f"({rhs}) {op} {other}" for op in "+-")
+    yield from (instead(node, d.format(ast.unparse(node))) for node in operands for d in DERIVATIVES)
+    yield from (f"({rhs}).sum({axis})" for axis in OVER)
+
+
+def additions(rhs: str, others: list[str], numbers: list[str]) -> Iterator[str]:
+    """What they may have left out: a factor or a term made of other variables. One of many may fit by accident."""
+    instead, operands, _, _ = parts(rhs)
+    for other in others:
+        if other not in numbers:
+            yield from (f"({rhs}) {op} {other}" for op in "*/")
     for c in [*numbers, "2", "0.5", *(f"2 * {c}" for c in numbers)]:
         yield from (f"{rhs} + {c} * {other}" for other in others)
-    yield from (f"({rhs}).sum({axis})" for axis in OVER)
     for node in operands:
         x = ast.unparse(node)
         for other in others:
             yield from (instead(node, f"{x} {op} {other}") for op in "*/-+")
     for a in others:
         yield from (f"{rhs} + {a} {op} {b}" for b in others for op in "@*")
+
+
+def parts(rhs: str) -> tuple[Callable[[ast.expr, str], str], list[ast.expr], ast.expr, list[ast.expr]]:
+    """What puts a text in place of a node, the operands, the whole expression, and its nodes."""
+    tree = ast.parse(rhs, mode="eval").body
+    negated = {n.operand for n in ast.walk(tree) if isinstance(n, ast.UnaryOp) and isinstance(n.operand, ast.Constant)}
+    nodes = sorted((n for n in ast.walk(tree) if isinstance(n, ast.expr) and n not in negated),
+                   key=lambda n: not isinstance(n, ast.UnaryOp))
+    operands: list[ast.expr] = [n for n in nodes if isinstance(n, ast.Name | ast.Subscript | ast.Attribute) and plain(n)
+                and not (isinstance(n, ast.Name) and n.id == "np")]
+
+    def instead(node: ast.expr, new: str) -> str:
+        return f"{rhs[:node.col_offset]}({new}){rhs[node.end_col_offset:]}"
+
+    return instead, operands, tree, nodes
+
+
+def replacements(rhs: str, others: list[str]) -> Iterator[str]:
+    """A size, another size: a number changed, or one taken from somewhere else."""
+    instead, operands, _, nodes = parts(rhs)
+    for node in nodes:
+        for new in edited(node):
+            yield instead(node, new)
+    yield from others
+    for node in operands:
+        for other in others:
+            yield instead(node, other)
 
 
 def edited(node: ast.expr) -> Iterator[str]:
@@ -91,10 +124,12 @@ def edited(node: ast.expr) -> Iterator[str]:
                 yield f"{a} {OPPOSITE[type(op)]} {b}"
                 yield f"{b} {'-' if isinstance(op, ast.Sub) else '/'} {a}"
             yield from (a, b)
-        case ast.UnaryOp(operand=operand):
+        case ast.UnaryOp(op=op, operand=operand):
             yield ast.unparse(operand)
+            if isinstance(op, ast.USub) and isinstance(operand, ast.Constant):
+                yield "0"
         case ast.Constant(value=int() | float() as c) if not isinstance(c, bool):
-            yield from (repr(d) for d in (0, 1, -1, 2, c + 1, c - 1, 2 * c) if d != c)
+            yield from (repr(d) for d in dict.fromkeys((0, 1, -1, 2, c + 1, c - 1, 2 * c)) if d != c)
         case ast.Compare(left=left, ops=[_], comparators=[other]):
             yield from (f"{ast.unparse(left)} {op} {ast.unparse(other)}" for op in (">", "<", ">=", "<="))
             yield ast.unparse(left)
@@ -131,15 +166,13 @@ def scope_of(frame: Any) -> dict[str, Any]:
 def evaluating(code: Any) -> Change:
     """What computes another expression in place of theirs."""
     def change(n: int, v: Any) -> Any:
-        return eval(code, scope_of(sys._getframe(2)))
+        return eval(code, {"np": np, **scope_of(sys._getframe(2))})
     return change
 
 
 def operands(spots: Iterable[Spot], frame: Any) -> Iterator[tuple[str, Any]]:
     """What stands for arrays and numbers in their source, and can be read in a frame: x, W.T, hs[t], cache["a1"]."""
-    nodes = [node for spot in spots for node in ast.walk(spot.node)
-             if isinstance(node, ast.Name | ast.Subscript | ast.Attribute) and plain(node)]
-    texts = dict.fromkeys(map(ast.unparse, nodes))
+    texts = dict.fromkeys(written(tuple(spots)))
     texts |= dict.fromkeys(name for name, value in frame.f_globals.items()
                            if type(value) in (float, int) and not name.startswith("_"))
     texts |= dict.fromkeys(name for name in frame.f_locals if name.isidentifier())
@@ -153,6 +186,14 @@ def operands(spots: Iterable[Spot], frame: Any) -> Iterator[tuple[str, Any]]:
             continue
         if isinstance(value, np.ndarray | np.generic | float | int) and not isinstance(value, bool):
             yield text, np.array(value)
+
+
+@lru_cache(maxsize=8)
+def written(spots: tuple[Spot, ...]) -> list[str]:
+    """What is read in the statements of these spots."""
+    nodes = [node for statement in dict.fromkeys(spot.node for spot in spots) for node in ast.walk(statement)
+             if isinstance(node, ast.Name | ast.Subscript | ast.Attribute) and plain(node)]
+    return list(dict.fromkeys(map(ast.unparse, nodes)))
 
 
 def rewritten(spot: Spot, new: ast.expr) -> str:

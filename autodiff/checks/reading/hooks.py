@@ -55,7 +55,10 @@ class Spot:
     @property
     def text(self) -> str:
         """The source, on one line."""
-        lines = (linecache.getline(self.file, n).strip() for n in range(self.line, self.end_line + 1))
+        end = self.end_line
+        if self.kind == "loop" and isinstance(self.node, ast.For):         # its head
+            end = max(self.line, self.node.body[0].lineno - 1)
+        lines = (linecache.getline(self.file, n).strip() for n in range(self.line, end + 1))
         return " ".join(lines)
 
     @property

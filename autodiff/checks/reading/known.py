@@ -26,7 +26,7 @@ from autodiff.tape import Tape, behind, un_broadcast, walk_back
 from autodiff.tensor import Tensor
 
 CLOSE = 1e-7              # how far apart two directions may be and still be one
-FEW = 12
+FEW = 12                  # pairs whose Jacobians are known
 WIDEST = 16               # up to this size of a sample, Jacobians are known too
 FLAT = 1e-9                # up to which spread, relative to its norm, an array is all one number
 STEPS = 200                # of a loop
@@ -125,7 +125,6 @@ class Knowledge:
         self.tape = tape
         self.loss = tape.outputs[0]
         self.path = [r for r in tape.all if r.requires_grad and not isinstance(r.value, tuple)]
-        self.values: dict[Record, Any] = {}
         self.cotangents: dict[Record, Any] = {}
         self.roots: dict[Record, Record] = {}              # the record of each cotangent
         self.known: list[Known] = []
@@ -143,26 +142,32 @@ class Knowledge:
 
     def replayed(self, values: Mapping[Record, Any]) -> None:
         """Values and cotangents in float64."""
-        loss = Tensor.of(self.loss)
+        loss, tensors = Tensor.of(self.loss), [Tensor.of(r) for r in self.path]
         with np.errstate(all="ignore"):
             try:
-                found = gradients(loss, [Tensor.of(r) for r in self.path], record=True)
-                whole = Tape(loss, *found)
+                found = gradients(loss, tensors, record=True)
+                self.whole = Tape(loss, *found)
                 self.roots = {r: g.record for r, g in zip(self.path, found, strict=True)}
-            except Exception:                               # a user's rule may do whatever works on arrays
-                whole = self.tape
-                self.cotangents = dict(zip(self.path, gradients(loss, [Tensor.of(r) for r in self.path]), strict=True))
-
-            def keep(r: Record, y: Any) -> Any:
-                self.values[r] = y
-                return y
-
-            given: dict[Any, Any] = {Tensor.of(r): value for r, value in values.items()}
-            whole.replay(given, dtype=np.float64, each=keep, strict=False)
-        for r in whole.all:
-            if r.op is None:
-                self.values[r] = np.asarray(values.get(r, r.value), None if r.value.dtype.kind in "biu" else np.float64)
+            except Exception:                    # a user's rule may do whatever works on arrays: at this point only
+                self.whole, values = self.tape, {}
+                self.cotangents = dict(zip(self.path, gradients(loss, tensors), strict=True))
+        self.values = self.at(values)
         self.cotangents |= {r: self.values[root] for r, root in self.roots.items()}
+
+    def at(self, given: Mapping[Record, Any]) -> dict[Record, Any]:
+        """The values of the records where some leaves have others, cotangents included if they are on a tape."""
+        values: dict[Record, Any] = {}
+
+        def keep(r: Record, y: Any) -> Any:
+            return values.setdefault(r, y)
+
+        leaves: dict[Any, Any] = {Tensor.of(r): value for r, value in given.items()}
+        with np.errstate(all="ignore"):
+            self.whole.replay(leaves, dtype=np.float64, each=keep, strict=False)
+        for r in self.whole.all:
+            if r.op is None:
+                values[r] = np.asarray(given.get(r, r.value), None if r.value.dtype.kind in "biu" else np.float64)
+        return values
 
     def collect(self) -> None:
         """Everything known, the surest first."""

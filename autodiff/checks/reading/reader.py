@@ -16,20 +16,22 @@ from typing import Any
 import numpy as np
 
 from autodiff.checks.manual import meant, value_named, wanted_by
+from autodiff.checks.reading.constants import NOTHING
 from autodiff.checks.reading.earlier import explained_earlier
+from autodiff.checks.reading.elsewhere import Elsewhere
 from autodiff.checks.reading.hooks import Spot
 from autodiff.checks.reading.known import CLOSE, COTANGENT, VALUE, Knowledge, Match
 from autodiff.checks.reading.repair import Fix, Outputs, Repairs, same
 from autodiff.checks.reading.rewriting import right_line
 from autodiff.checks.reading.status import right
-from autodiff.checks.reading.their_code import Program, Stopped, UnreadableError
+from autodiff.checks.reading.their_code import Change, Program, Stopped, UnreadableError
 from autodiff.errors import AutodiffError, ReplayError
 from autodiff.leaks import refuse_leaks
 from autodiff.record import Record
 from autodiff.tape import Tape
 from autodiff.tensor import Tensor
 
-SECONDS = 2.0
+SECONDS = 1.5
 RIGHT, SCALED, WRONG, UNKNOWN = "right", "right up to a factor", "wrong", "unknown"
 
 
@@ -94,6 +96,10 @@ class Reading:
         All of it for a person.
     record : Record or None
         Of the tape: the tensor whose value or gradient belongs where the line is wrong, if it is one.
+    second : ReadLine or None
+        The next wrong line, where putting the first right leaves gradients wrong that this one makes right.
+    second_expected : str
+        What it should read; "" if that cannot be said.
     """
 
     lines: tuple[ReadLine, ...] = ()
@@ -108,6 +114,8 @@ class Reading:
     left_numpy: str | None = None
     sentence: str = ""
     record: Record | None = None
+    second: ReadLine | None = None
+    second_expected: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """As plain Python values."""
@@ -115,11 +123,12 @@ class Reading:
                 "first_wrong": self.first_wrong and self.first_wrong.to_dict(),
                 "last_right": self.last_right and self.last_right.to_dict(), "expected": self.expected,
                 "certain": self.certain, "repaired": list(self.repaired), "how": self.how, "factor": self.factor,
-                "forward": self.forward, "left_numpy": self.left_numpy, "sentence": self.sentence}
+                "forward": self.forward, "left_numpy": self.left_numpy, "sentence": self.sentence,
+                "second": self.second and self.second.to_dict(), "second_expected": self.second_expected}
 
 
 def read(function: Callable[..., Any], tape: Tape, more: Mapping[str, Any] | None = None,
-         seconds: float = SECONDS) -> Reading:
+         seconds: float = SECONDS, values: Mapping[Record, Any] | None = None) -> Reading:
     """Read a gradient that somebody wrote as a function.
 
     Parameters
@@ -132,6 +141,8 @@ def read(function: Callable[..., Any], tape: Tape, more: Mapping[str, Any] | Non
         Arguments that the tape does not hold: what was computed from nothing that requires grad leaves no record.
     seconds : float
         How long to look for the wrong line, about.
+    values : dict of Record to array, optional
+        Other values for some leaves, at which to read it: those where the mistake shows.
 
     Returns
     -------
@@ -152,25 +163,29 @@ def read(function: Callable[..., Any], tape: Tape, more: Mapping[str, Any] | Non
     ('dz = 2 * a * (1 - a)', 'dz = 2 * a * (1 - a * a)')
     """
     started = time.perf_counter()
+    state = np.random.get_state()  # noqa: NPY002  (theirs may draw from it: it is put back)
     try:
         with np.errstate(all="ignore"), warnings.catch_warnings():
             warnings.simplefilter("ignore")              # of theirs, and of changes of their lines that make no sense
-            return Reader(function, tape, more or {}, started + seconds).reading()
+            return Reader(function, tape, more or {}, started + seconds, values or {}).reading()
     except UnreadableError as error:
         return Reading(left_numpy=str(error), sentence=f"It cannot be read line by line: {error}.")
     except (Exception, SystemExit, Stopped) as error:     # nothing of theirs, or of a user's rule, may end the report
         said = f"{type(error).__name__}: {error}".splitlines()[0]
         return Reading(left_numpy=said, sentence=f"It cannot be read line by line ({said}).")
+    finally:
+        np.random.set_state(state)  # noqa: NPY002
 
 
 class Reader:
     """Reads one function."""
 
-    def __init__(self, function: Callable[..., Any], tape: Tape, more: Mapping[str, Any], deadline: float) -> None:
+    def __init__(self, function: Callable[..., Any], tape: Tape, more: Mapping[str, Any], deadline: float,
+                 values: Mapping[Record, Any]) -> None:
         self.tape, self.loss, self.deadline = tape, tape.outputs[0], deadline
         program = Program(function)
-        self.knowledge = Knowledge(tape, generic(tape))
-        arguments = arguments_of(function, tape, self.knowledge, more)
+        self.knowledge = Knowledge(tape, {**generic(tape), **values})
+        arguments = arguments_of(function, tape, self.knowledge.values, more)
         self.keys: dict[Any, Record] = {}
         first = program.run(arguments, seconds=deadline - time.perf_counter())
         self.failed = first.error
@@ -181,7 +196,9 @@ class Reader:
                 self.keys[key] = r
         self.knowledge.wanted = set(self.keys.values())
         targets = {key: self.knowledge.cotangents[r] for key, r in self.keys.items()}
-        self.repairs = Repairs(program, arguments, self.gradients, targets, self.knowledge, deadline)
+        elsewhere = Elsewhere(program, self.knowledge, lambda at: arguments_of(function, tape, at, more),
+                              self.gradients, self.keys)
+        self.repairs = Repairs(program, arguments, self.gradients, targets, self.knowledge, deadline, elsewhere)
 
     def record_of(self, key: Any) -> Record | None:
         """What a key of the result means; None if it is no gradient."""
@@ -221,9 +238,9 @@ class Reader:
             return Reading(self.lines(None), forward=forward, left_numpy=said,
                            sentence=join(forward, f"It cannot be read line by line: {said}."))
         fix = repairs.search()
-        expected, small = right_line(repairs, fix) if fix else ("", False)
+        expected, small, change = right_line(repairs, fix) if fix else ("", False, {})
         if earlier := explained_earlier(repairs, fix, self.deadline, small):
-            fix, expected = earlier
+            (fix, expected), change = earlier, {}
         spot = fix.spot if fix else self.suspect()
         if spot is None:
             return Reading(self.lines(None), forward=forward, sentence=forward)
@@ -235,10 +252,27 @@ class Reader:
             forward = join(forward, f"Your {spot.name} ({spot.where}) differs from the recorded one, so what follows "
                                     "is the gradient of another function than the recorded loss.")
         first = self.line(spot, WRONG)
+        second, second_expected = self.second(fix, change) if fix and fix.fixed < repairs.wrong else (None, "")
         return Reading(lines, first, last, expected, fix is not None, names, fix.how if fix else "",
                        fix.factor if fix and fix.how == "scale" else 1.0, forward, None,
-                       join(forward, self.sentence(spot, fix, expected, last, names)),
-                       fix.known.record if fix and fix.known and fix.known.record in self.knowledge.values else None)
+                       join(forward, self.sentence(spot, fix, expected, last, names),
+                            f"The next wrong line is {second.where}: {second.text}" if second else "",
+                            f"It should read: {second_expected}" if second_expected else ""),
+                       fix.known.record if fix and fix.known and fix.known.record in self.knowledge.values else None,
+                       second, second_expected)
+
+    def second(self, fix: Fix, change: Mapping[Spot, Change]) -> tuple[ReadLine | None, str]:
+        """The next wrong line, with the first one put right, and what it should read; None if that is not all."""
+        old = self.repairs
+        base = change or ({fix.spot: fix.change} if fix.change is not None else {})
+        again = Repairs(old.program, old.arguments, old.read, old.targets, old.knowledge, self.deadline,
+                        old.elsewhere if change else None, base)          # values put in place are right only here
+        found = again.search() if again.wrong else None
+        if found is None or found.fixed != again.wrong or found.spot.text == fix.spot.text:
+            return None, ""
+        text = right_line(again, found)[0]
+        status = again.statuses[found.spot]
+        return self.read_line(found.spot, WRONG, equals(status.told)), text
 
     def their_loss(self) -> str:
         """Whether the loss they return, if they do, is the recorded one."""
@@ -269,9 +303,21 @@ class Reader:
         """A line, with what its value is."""
         status = self.repairs.statuses[spot]
         if verdict is None:
-            verdict = RIGHT if status.sure else SCALED if status.named or (
-                status.match and not status.claimed and status.match.known.kind in (COTANGENT, VALUE)) else UNKNOWN
-        return ReadLine(spot.file, spot.line, spot.text, spot.where, spot.name, verdict, equals(status.told))
+            verdict = RIGHT if status.sure or self.agrees(spot) else SCALED if status.named or (
+                status.told and not status.claimed and status.told.known.kind in (COTANGENT, VALUE)) else UNKNOWN
+        return self.read_line(spot, verdict, equals(status.told))
+
+    def agrees(self, spot: Spot) -> bool:
+        """Whether this is a gradient that is returned, and agrees."""
+        repairs = self.repairs
+        values, claimed = repairs.first.seen[spot].values, {k.record for k in repairs.statuses[spot].claimed}
+        return bool(values) and any(same(values[-1], repairs.outputs.get(key)) for key, r in self.keys.items()
+                                    if key not in repairs.wrong and (key == spot.name or r in claimed))
+
+    @staticmethod
+    def read_line(spot: Spot, verdict: str, equals: str) -> ReadLine:
+        """A line as data."""
+        return ReadLine(spot.file, spot.line, spot.text, spot.where, spot.name, verdict, equals)
 
     def last_right(self, wrong: Spot, tick: int) -> ReadLine | None:
         """The last line before this moment that is right."""
@@ -298,6 +344,8 @@ class Reader:
         elif fix and fix.known is not None and fix.known.called:
             parts.append(f"What belongs there is {fix.known.called}"
                          + ("" if abs(fix.factor - 1) < CLOSE else f" times {fix.factor:.6g}") + ".")
+        elif fix and fix.how == "scale" and abs(fix.factor) < NOTHING:
+            parts.append("It is right without this.")
         elif fix and fix.how == "scale":
             parts.append(f"Its value must be multiplied by {fix.factor:.6g}.")
         if now and fix:
@@ -323,12 +371,12 @@ def join(*texts: str) -> str:
     return "\n".join(text for text in texts if text)
 
 
-def arguments_of(function: Callable[..., Any], tape: Tape, knowledge: Knowledge,
+def arguments_of(function: Callable[..., Any], tape: Tape, values: Mapping[Record, Any],
                  more: Mapping[str, Any]) -> dict[str, Any]:
     """What the function asks for, in float64."""
     arguments = {}
     for name, parameter in wanted_by(function).items():
-        value = value_named(tape, name, knowledge.values)
+        value = value_named(tape, name, values)
         value = more.get(name) if value is None else value
         if value is not None:
             value = np.asarray(value)

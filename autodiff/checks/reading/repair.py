@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from autodiff.checks.reading.elsewhere import Elsewhere
 from autodiff.checks.reading.hooks import Spot
 from autodiff.checks.reading.known import (
     CLOSE,
@@ -58,6 +59,10 @@ class Fix:
         When the values were wrong first, and which of them that is.
     values : list or None
         What belongs there, for each time the spot ran.
+    change : callable or None
+        What puts the values right in a run.
+    holds : bool
+        False if it is known to be wrong at other values of the parameters.
     """
 
     spot: Spot
@@ -68,6 +73,8 @@ class Fix:
     tick: int = 0
     at: int = 0
     values: Sequence[Any] | None = None
+    change: Change | None = None
+    holds: bool = True
 
 
 class Repairs:
@@ -87,14 +94,21 @@ class Repairs:
         What the tape knows.
     deadline : float
         When to stop (`time.perf_counter`).
+    elsewhere : Elsewhere, optional
+        The same at other values of the parameters.
+    base : dict
+        Lines that are put right already.
     """
 
     def __init__(self, program: Program, arguments: Mapping[str, Any], read: Callable[[Any], Outputs], targets: Outputs,
-                 knowledge: Knowledge, deadline: float) -> None:
+                 knowledge: Knowledge, deadline: float, elsewhere: Elsewhere | None = None,
+                 base: Mapping[Spot, Change] | None = None) -> None:
         self.program, self.arguments, self.read, self.targets = program, arguments, read, targets
         self.knowledge, self.deadline = knowledge, deadline
+        self.elsewhere, self.base = elsewhere, dict(base or {})
+        self.reliable: bool | None = None
         started = time.perf_counter()
-        self.first: Run = program.run(arguments, look=True, seconds=deadline - started)
+        self.first: Run = program.run(arguments, self.base, look=True, seconds=deadline - started)
         self.cost = time.perf_counter() - started
         self.patience = 20 * self.cost + 0.05
         self.tried = TRIED
@@ -107,7 +121,15 @@ class Repairs:
 
     def run(self, changes: Mapping[Spot, Change], look: bool = False) -> Run:
         """Their function with changes."""
-        return self.program.run(self.arguments, changes, look, self.patience)
+        return self.program.run(self.arguments, {**self.base, **changes} if self.base else changes, look, self.patience)
+
+    def holds(self, changes: Mapping[Spot, Change], fixed: frozenset[Any]) -> bool:
+        """Whether changes make these gradients right at other values too, as far as that can be told."""
+        if self.elsewhere is None:
+            return True
+        if self.reliable is None:
+            self.reliable = self.elsewhere.prepare(frozenset(self.targets) - self.wrong, self.patience)
+        return not self.reliable or fixed <= self.elsewhere.right({**self.base, **changes}, self.patience)
 
     def outputs_of(self, changes: Mapping[Spot, Change]) -> Outputs | None:
         """The gradients with changes; None if it does not run, or gives no numbers."""
@@ -141,6 +163,8 @@ class Repairs:
                     (whole if fix.fixed == self.wrong else partial).append(fix)
                     if fix.fixed == self.wrong and (spots is neutral or spots is named):
                         return fix
+                    if fix.fixed == self.wrong and not self.unlikely(fix):
+                        break                              # nothing else in its place does better
                 if time.perf_counter() > self.deadline:
                     break
             if whole:
@@ -155,7 +179,7 @@ class Repairs:
         only the factor is in doubt. Then what is right by itself and may lack a step: the last one before its use. Then
         the functions that theirs calls, which serve other lines too.
         """
-        main = [spot for spot in self.order if spot.main and not is_new(spot)]
+        main = [spot for spot in self.order if spot.main and not is_new(spot) and spot not in self.base]
         unsure = [spot for spot in main if not self.statuses[spot].sure]
         names = {spot.name for spot in unsure}
         unsure.sort(key=lambda spot: bool((spot.reads - {spot.name}) & names))
@@ -189,7 +213,7 @@ class Repairs:
             if exact and (multiple or exact[0].known.kind not in (STEP, INNER)):      # it was right at that moment
                 return True
         if fix.known is None:
-            return fix.how == "scale" and status.match is None
+            return fix.how == "scale" and (status.match is None or not fix.holds)
         meant = {name for k in status.claimed for name in k.names}
         return bool(meant and fix.known.names and fix.known.kind == COTANGENT and not meant & fix.known.names)
 
@@ -204,7 +228,7 @@ class Repairs:
                 and any(map(np.any, seen.values)):
             return                                                          # it does not matter
         if spot.kind == "value" and (adding := added(spot)) and (fixed := self.fixed(self.outputs_of({spot: adding}))):
-            yield self.fix(spot, "accumulate", fixed)
+            yield self.fix(spot, "accumulate", fixed, adding)
         status = self.statuses[spot]
         if status.match is None or status.match.known.kind != INNER:        # its sign is the next line's business
             yield from self.scaled(spot, seen, nothing, None, None, self.outputs)
@@ -214,17 +238,19 @@ class Repairs:
 
             def put(n: int, v: Any, values: Sequence[Any] = values) -> Any:
                 return like(values[n], v) if n < len(values) else v
-            outputs = self.outputs_of({spot: changing(spot, times, put)})
+            change = changing(spot, times, put)
+            outputs = self.outputs_of({spot: change})
             if fixed := self.fixed(outputs):
-                yield self.fix(spot, "known", fixed, known, 1.0, values)
+                yield self.fix(spot, "known", fixed, change, known, 1.0, values)
             elif outputs is not None:
                 yield from self.scaled(spot, seen, nothing, known, values, outputs)
         if spot.kind in ("whole", "increment"):
             return
-        for how, change in SHAPINGS.items():
-            outputs = self.outputs_of({spot: lambda n, v, change=change: change(v)})  # type: ignore[misc]
-            if fixed := self.fixed(outputs):
-                yield self.fix(spot, how, fixed, None, 1.0, [change(v) for v in seen.values])
+        for how, shaping in SHAPINGS.items():
+            def shaped(n: int, v: Any, shaping: Callable[[Any], Any] = shaping) -> Any:
+                return shaping(v)
+            if fixed := self.fixed(self.outputs_of({spot: shaped})):
+                yield self.fix(spot, how, fixed, shaped, None, 1.0, [shaping(v) for v in seen.values])
 
     def matters(self, spot: Spot) -> bool:
         """Whether a wrong gradient changes with the values of a spot."""
@@ -233,8 +259,8 @@ class Repairs:
         outputs = self.outputs_of({spot: changing(spot, self.first.seen[spot].times, lambda n, v: 0 * v)})
         return outputs is not None and not all(same(outputs.get(k), self.outputs.get(k)) for k in self.wrong)
 
-    def fix(self, spot: Spot, how: str, fixed: frozenset[Any], known: Known | None = None, f: float = 1.0,
-            values: Sequence[Any] | None = None) -> Fix:
+    def fix(self, spot: Spot, how: str, fixed: frozenset[Any], change: Change, known: Known | None = None,
+            f: float = 1.0, values: Sequence[Any] | None = None) -> Fix:
         """A repair, with the moment from which the values differ from the right ones."""
         seen = self.first.seen[spot]
         at = 0
@@ -243,7 +269,8 @@ class Repairs:
                        if not right(old, new)), 0)
         elif spot.kind == "whole":
             at = seen.times - 1
-        return Fix(spot, how, fixed, known, f, seen.ticks[at], at, values)
+        return Fix(spot, how, fixed, known, f, seen.ticks[at], at, values, change,
+                   known is not None or self.holds({spot: change}, fixed))
 
     def scaled(self, spot: Spot, seen: Seen, nothing: Outputs | None, known: Known | None,
                values: Sequence[Any] | None, once: Outputs) -> Iterator[Fix]:
@@ -261,9 +288,11 @@ class Repairs:
             def multiple(n: int, v: Any, f: float = f) -> Any:
                 return f * v if values is None else f * like(values[n], v) if n < len(values) else v
 
-            if fixed := self.fixed(self.outputs_of({spot: changing(spot, seen.times, multiple)})):
+            change = changing(spot, seen.times, multiple)
+            if fixed := self.fixed(self.outputs_of({spot: change})):
                 new = seen.values if values is None else values
-                yield self.fix(spot, "scale" if known is None else "known", fixed, known, f, [f * v for v in new])
+                yield self.fix(spot, "scale" if known is None else "known", fixed, change, known, f,
+                               [f * v for v in new])
 
     def candidates(self, spot: Spot, seen: Seen) -> Iterator[tuple[Known, list[Any]]]:
         """What may belong in place of a spot's values: what its name says, then whatever has their shapes."""
@@ -271,7 +300,12 @@ class Repairs:
         claimed = self.statuses[spot].claimed
         steps = [known for known in self.knowledge.known if known.parts] if seen.times > 1 else []
         steps.sort(key=lambda known: (COTANGENT, STEP).index(known.kind) if known.kind in (COTANGENT, STEP) else 2)
+        n, size = len(seen.values), np.size(seen.values[0])
+        sizes = {n * size, (n - 1) * size}
+        ragged = any(np.shape(v) != np.shape(seen.values[0]) for v in seen.values)
         for known in (*claimed, *steps, *self.knowledge.known):
+            if not (ragged or known.parts or known.value.size in sizes or known.kind == INNER or known in claimed):
+                continue
             for values in self.shaped(spot, seen, known, known in claimed):
                 key = self.same_direction(values)
                 if key not in tried and len(tried) <= self.tried:

@@ -10,43 +10,76 @@ from __future__ import annotations
 import ast
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Any
 
 import numpy as np
 
-from autodiff.checks.reading.edits import changes, evaluating, operands, rewritten, scope_of
+from autodiff.checks.reading.constants import NOTHING, snapped, times
+from autodiff.checks.reading.edits import additions, changes, evaluating, operands, rewritten, scope_of
 from autodiff.checks.reading.hooks import Spot
 from autodiff.checks.reading.known import CLOSE, Knowledge
 from autodiff.checks.reading.repair import Fix, Repairs, like
 from autodiff.checks.reading.status import right
+from autodiff.checks.reading.their_code import Change
 from autodiff.kinds import Op
 from autodiff.program.literals import number_text
 from autodiff.program.text import expression
 from autodiff.program.writing import ANY, PRODUCT, Text
 from autodiff.record import Record
 
-SECONDS = 0.1              # for the search of a small change
+SECONDS = 0.06             # for the search of a small change, and again for that of an addition
+ENOUGH = 12                # changes that give the right value
+LONGER = 2                 # parts that the tape's own step may have more than an addition to their line
 DEEPEST = 8                # operations folded into one line
+Changes = Callable[[str, list[str], list[str]], Iterator[str]]
 
 
-def right_line(repairs: Repairs, fix: Fix) -> tuple[str, bool]:
-    """The line as it should read, "" if that cannot be said; and whether it is a small change of theirs."""
+def right_line(repairs: Repairs, fix: Fix) -> tuple[str, bool, dict[Spot, Change]]:
+    """The line as it should read, "" if that cannot be said; whether it is a small change of theirs; and what it does.
+
+    A line is proposed if it makes right what the repair made right, here and at other values of the parameters. First
+    come changes of what stands there, those first that mention what the tape's own step mentions; then that step in
+    their variables, or a factor or term added to the line, if that is shorter.
+    """
     spot = fix.spot
     if fix.how == "accumulate":
-        return f"{ast.unparse(spot.node.targets[0])} += {ast.unparse(spot.node.value)}", True  # type: ignore[attr-defined]
+        text = f"{ast.unparse(spot.node.targets[0])} += {ast.unparse(spot.node.value)}"  # type: ignore[attr-defined]
+        return text, True, {}
     scene = Scene(repairs, fix)
-    if scene.operands is None:
-        return "", False
-    for new, code in scene.survivors():
-        if fix.fixed <= repairs.fixed(repairs.outputs_of({scene.spot: evaluating(code)})):
-            return rewritten(scene.spot, new), True
-    text = scene.from_the_tape()
-    if not text and fix.how == "scale":
-        text = times(fix.factor, f"({ast.unparse(spot.expression)})", scene.operands)
-    if text and scene.wanted is None and spot.kind == "whole":
-        return f"{spot.name} = {text}", False
-    return rewritten(scene.spot, ast.parse(text, mode="eval").body) if text else "", False
+    if scene.operands is None or (fix.how == "scale" and abs(fix.factor) < NOTHING):     # it is to be left out
+        return "", False, {}
+
+    def works(at: Spot, code: Any) -> bool:
+        change = {at: evaluating(code)}
+        return fix.fixed <= repairs.fixed(repairs.outputs_of(change)) and repairs.holds(change, fix.fixed)
+
+    tape = scene.from_the_tape()
+    if not tape and fix.how == "scale":
+        tape = times(fix.factor, f"({ast.unparse(spot.expression)})", scene.operands)
+    related = names_of(ast.unparse(scene.spot.expression)) | (names_of(tape) if tape else set())
+    for new, code in sorted(scene.survivors(changes), key=lambda found: not names_of(ast.unparse(found[0])) <= related):
+        if works(scene.spot, code):
+            return rewritten(scene.spot, new), True, {scene.spot: evaluating(code)}
+    added = next(((new, code) for new, code in scene.survivors(additions) if works(scene.spot, code)), None)
+    if tape:
+        at = spot if scene.wanted is None and spot.kind == "whole" else scene.spot
+        code, tree = compile(tape, "<line>", "eval"), ast.parse(tape, mode="eval").body
+        if works(at, code) and (added is None or length(tree) <= length(added[0]) + LONGER):
+            text = f"{spot.name} = {tape}" if at is not scene.spot else rewritten(at, tree)
+            return text, False, {at: evaluating(code)}
+    return (rewritten(scene.spot, added[0]), True, {scene.spot: evaluating(added[1])}) if added else ("", False, {})
+
+
+def names_of(text: str) -> set[str]:
+    """The variables of an expression."""
+    return {n.id for n in ast.walk(ast.parse(text, mode="eval")) if isinstance(n, ast.Name)}
+
+
+def length(tree: ast.expr) -> int:
+    """How many parts an expression has."""
+    return sum(isinstance(n, ast.expr) for n in ast.walk(tree))
 
 
 class Scene:
@@ -55,14 +88,12 @@ class Scene:
     def __init__(self, repairs: Repairs, fix: Fix) -> None:
         self.repairs, self.fix = repairs, fix
         self.knowledge: Knowledge = repairs.knowledge
-        self.deadline = time.perf_counter() + SECONDS
         self.spot = self.spot_of_value()
         self.seen = repairs.first.seen[self.spot]
         self.spots = [other for other in repairs.order if other.function == self.spot.function]
         self.wanted, self.total = self.target()
         self.operands: list[tuple[str, Any]] | None = None
         self.held: list[tuple[str, Any]] = []             # the same where the value is wrong first
-        self.mine: list[list[Any]] = []                   # a change, its code, the sum of its values
         repairs.run({self.spot: self.look})
 
     def spot_of_value(self) -> Spot:
@@ -90,18 +121,33 @@ class Scene:
         return None, values[-1] - before + mine
 
     def look(self, n: int, v: Any) -> Any:
-        """Compute every change in place of the line, each time it runs, and go on with the right value."""
-        frame = sys._getframe(2)
-        if self.operands is None:
-            self.operands = list(operands(self.spots, frame))
-            entries: Iterator[list[Any]] = iter(()) if self.wanted is self.total is None else self.changed()
-        else:
-            entries = iter(self.mine)
+        """Note their variables, and go on with the right value."""
+        if not n:
+            self.operands = list(operands(self.spots, sys._getframe(2)))
         if n == self.fix.at:
-            self.held = list(operands(self.spots, frame))
-        scope = scope_of(frame)
-        self.mine = [entry for entry in entries if self.stays(entry, n, scope)]
+            self.held = list(operands(self.spots, sys._getframe(2))) if n else self.operands or []
+        return self.put_right(n, v)
+
+    def put_right(self, n: int, v: Any) -> Any:
+        """The right value, if it is known."""
         return v if self.wanted is None or n >= len(self.wanted) else like(self.wanted[n], v)
+
+    def survivors(self, changes: Changes) -> list[tuple[ast.expr, Any]]:
+        """The changes that give what belongs there: each is computed in place of the line, each time it runs."""
+        if self.wanted is self.total is None:
+            return []
+        mine: list[list[Any]] = []                        # a change, its code, the sum of its values
+        once = self.wanted is not None and self.seen.times == 1
+
+        def look(n: int, v: Any) -> Any:
+            scope = scope_of(sys._getframe(2))
+            entries = iter(mine) if n else self.changed(changes, time.perf_counter() + SECONDS)
+            mine[:] = islice((entry for entry in entries if self.stays(entry, n, scope)), ENOUGH if once else None)
+            return self.put_right(n, v)
+
+        self.repairs.run({self.spot: look})
+        return [(ast.parse(new, mode="eval").body, code) for new, code, total in mine
+                if self.wanted is not None or (total is not None and right(total, self.total))]
 
     def stays(self, entry: list[Any], n: int, scope: dict[str, Any]) -> bool:
         """Whether a change may still be the right one, after what it gives this time."""
@@ -119,14 +165,14 @@ class Scene:
         entry[2] = value if entry[2] is None else entry[2] + value
         return True
 
-    def changed(self) -> Iterator[list[Any]]:
+    def changed(self, changes: Changes, deadline: float) -> Iterator[list[Any]]:
         """The changes of the line, each once, with their code."""
         text = ast.unparse(self.spot.expression)
         seen = {text}
         names = [name for name, _ in self.operands or ()]
         numbers = [name for name, value in self.operands or () if np.ndim(value) == 0]
         for new in changes(text, names, numbers):
-            if time.perf_counter() > self.deadline:
+            if time.perf_counter() > deadline:
                 return
             if new not in seen:
                 seen.add(new)
@@ -134,12 +180,6 @@ class Scene:
                     yield [new, compile(new, "<line>", "eval"), None]
                 except (SyntaxError, ValueError):
                     continue
-
-    def survivors(self) -> Iterator[tuple[ast.expr, Any]]:
-        """The changes that give what belongs there."""
-        for new, code, total in self.mine:
-            if self.wanted is not None or (total is not None and right(total, self.total)):
-                yield ast.parse(new, mode="eval").body, code
 
     # ---- from the tape
 
@@ -151,16 +191,16 @@ class Scene:
         wanted = fix.values[min(fix.at, len(fix.values) - 1)]
         made = [r for m in self.knowledge.matches(wanted) if m.known.value.shape == np.shape(wanted) and not m.turned
                 for r in m.known.made]
-        text = Writing(dict(self.quantities())).text(made[0]) if made else None
-        value = None if text is None else self.value(text.text)
-        if text is None or value is None or np.shape(value) != np.shape(wanted):
+        written = Writing(dict(self.quantities())).text(made[0]) if made else None
+        text = snapped(written.text, self.held) if written else ""
+        value = self.value(text) if text else None
+        if written is None or value is None or np.shape(value) != np.shape(wanted):
             return ""
         with np.errstate(all="ignore"):
             f = float(np.sum(value * wanted) / np.sum(value * value))
         if not np.isfinite(f) or not right(f * value, wanted):
             return ""
-        inner = text.text if text.level >= PRODUCT else f"({text.text})"
-        return text.text if abs(f - 1) < CLOSE else times(f, inner, self.held)
+        return text if abs(f - 1) < CLOSE else times(f, text if written.level >= PRODUCT else f"({text})", self.held)
 
     def alone(self) -> bool:
         """Whether the line adds to a variable, once."""
@@ -223,18 +263,3 @@ class Writing:
     def helper(self, op: Op) -> str:
         """What has no NumPy text is not written."""
         raise LookupError
-
-
-def times(f: float, text: str, operands: list[tuple[str, Any]]) -> str:
-    """A multiple, by one of their numbers where that is the factor."""
-    for name, value in operands:
-        if np.ndim(value) == 0 and name.isidentifier() and value:
-            if abs(f * value - 1) < CLOSE:
-                return f"{text} / {name}"
-            if abs(f / value - 1) < CLOSE:
-                return f"{name} * {text}"
-    if abs(f + 1) < CLOSE:
-        return f"-{text}"
-    if abs(1 / f - round(1 / f)) < CLOSE and abs(f) < 1:
-        return f"{text} / {round(1 / f)}"
-    return f"{f:.6g} * {text}"

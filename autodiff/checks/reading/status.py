@@ -15,6 +15,7 @@ from autodiff.checks.reading.their_code import Seen
 
 RIGHT = 1e-6               # relative to its largest element, how close a right gradient must come; in float64
 COARSE = 2e-3              # the same where they compute in float32
+FEWEST = 4                 # numbers by which a quantity is recognised
 LONG_LOOP = 200            # steps up to which each is looked at by itself
 DIGITS = "0123456789_"
 
@@ -72,6 +73,8 @@ def status(spot: Spot, run: Mapping[Spot, Seen], knowledge: Knowledge) -> Status
     exact = abs(best.factor - 1) < CLOSE and not (best.turned and (returned or square)) and best.known.kind != INNER
     first = best.known.kind == STEP and begins(spot, run)
     told = next((m for m in by_name or matches if m.known.called and m.known.kind not in (STEP, INNER)), None)
+    if sum(map(np.count_nonzero, seen.values)) < FEWEST and not (told and abs(told.factor - 1) < CLOSE and by_name):
+        told = None
     return Status(best, exact and bool(by_name or not claimed or first), bool(by_name), claimed, told)
 
 

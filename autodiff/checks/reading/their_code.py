@@ -8,6 +8,7 @@ a record of Tensors would stop at the first `np.zeros` that is filled, and what 
 from __future__ import annotations
 
 import ast
+import copy
 import linecache
 import sysconfig
 import time
@@ -103,6 +104,8 @@ class Program:
         self.tick = self.calls = 0
         self.deadline = np.inf
         self.kept = 0.0
+        self.draws = True                                  # from NumPy's own random numbers, until a run did not
+        self.generators: list[np.random.Generator] = []
         self.namespaces: dict[int, dict[str, Any]] = {}
         self.made: dict[FunctionType, FunctionType] = {}
         plain = function.__func__ if isinstance(function, MethodType) else function
@@ -118,7 +121,7 @@ class Program:
         """Call it with copies of these arguments, with some values changed."""
         self.changes, self.looking, self.seen, self.counts = dict(changes or {}), look, {}, {}
         self.deadline, self.kept, self.tick = time.perf_counter() + seconds, 0.0, 0
-        state = np.random.get_state()  # noqa: NPY002  (theirs may draw from it: it is put back)
+        before = self.random_states()
         try:
             with np.errstate(all="ignore"):
                 returned = self.function(**{k: np.array(v)[()] for k, v in arguments.items()})
@@ -126,7 +129,22 @@ class Program:
         except (Exception, SystemExit, Stopped) as error:
             return Run(None, error, self.seen)
         finally:
-            np.random.set_state(state)  # noqa: NPY002
+            self.put_back(before)
+
+    def random_states(self) -> tuple[Any, list[Any]]:
+        """The states of what they may draw from; of NumPy's own only while nobody knows that they do not."""
+        own = np.random.get_state(legacy=False) if self.draws else None  # noqa: NPY002
+        return own, [copy.deepcopy(generator.bit_generator.state) for generator in self.generators]
+
+    def put_back(self, before: tuple[Any, list[Any]]) -> None:
+        """Random numbers as they were, so that each run draws the same."""
+        own, states = before
+        if own is not None:
+            now = np.random.get_state(legacy=False)  # noqa: NPY002
+            self.draws = str(now) != str(own) or not np.array_equal(now["state"]["key"], own["state"]["key"])
+            np.random.set_state(own)  # noqa: NPY002
+        for generator, state in zip(self.generators, states, strict=True):
+            generator.bit_generator.state = state
 
     def hook(self, i: int, value: Any) -> Any:
         """What stands around every value."""
@@ -193,6 +211,8 @@ class Program:
                             tuple(by_name[name] for name in inner.co_freevars))
         made.__kwdefaults__ = function.__kwdefaults__
         self.made[function] = made
+        reached = [namespace.get(name) for name in names_in(code)] + [x for cell in cells for x in contents(cell)]
+        self.generators += [x for x in reached if isinstance(x, np.random.Generator) and x not in self.generators]
         for name in names_in(code):
             called: Any = namespace.get(name)
             if is_theirs(called):

@@ -1,0 +1,82 @@
+"""Their function at other values of the parameters, where what is right by coincidence is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from autodiff.checks.reading.hooks import Spot
+from autodiff.checks.reading.known import Knowledge
+from autodiff.checks.reading.status import right
+from autodiff.checks.reading.their_code import Change, Program
+from autodiff.errors import ReplayError
+from autodiff.leaks import refuse_leaks
+from autodiff.record import Record
+from autodiff.tape import Tape
+
+
+class Elsewhere:
+    """Gradients at other values of the leaves.
+
+    Parameters
+    ----------
+    program : Program
+        Their function.
+    knowledge : Knowledge
+        What the tape knows.
+    arguments : callable
+        From the values of the records to what the function is called with.
+    read : callable
+        From what it returns to the gradients by key.
+    keys : dict
+        The records of these gradients.
+    """
+
+    def __init__(self, program: Program, knowledge: Knowledge, arguments: Callable[[Mapping[Record, Any]], Any],
+                 read: Callable[[Any], dict[Any, Any]], keys: Mapping[Any, Record]) -> None:
+        self.program, self.knowledge, self.read, self.keys = program, knowledge, read, keys
+        self.arguments_of = arguments
+        self.arguments: Any = None
+        self.targets: dict[Any, Any] | None = None
+
+    def prepare(self, agreeing: frozenset[Any], seconds: float) -> bool:
+        """Compute the gradients there; whether they can be relied on: those that agree here agree there too."""
+        try:
+            given = other_values(self.knowledge.tape)
+            values = self.knowledge.at(given)
+            refuse_leaks(self.knowledge.tape.all, set(given))
+            self.arguments = self.arguments_of(values)
+        except ReplayError:
+            return False
+        roots = self.knowledge.roots
+        if any(r not in roots for r in self.keys.values()):
+            return False
+        self.targets = {key: values[roots[r]] for key, r in self.keys.items()}
+        return all(np.all(np.isfinite(g)) for g in self.targets.values()) and agreeing <= self.right({}, seconds)
+
+    def right(self, changes: Mapping[Spot, Change], seconds: float) -> frozenset[Any]:
+        """The gradients that are right there, with changes of their function."""
+        run = self.program.run(self.arguments, changes, seconds=seconds)
+        if run.error is not None:
+            return frozenset()
+        outputs = self.read(run.returned)
+        return frozenset(key for key, target in (self.targets or {}).items() if right(outputs.get(key), target))
+
+
+def other_values(tape: Tape) -> dict[Record, Any]:
+    """Random values of the same size for the parameters, positive where all of them were; scalars that are no count."""
+    rng = np.random.default_rng(1)
+    values: dict[Record, Any] = {}
+    for r in tape.leaves:
+        x = np.asarray(r.value)
+        if x.dtype.kind != "f" or not x.size:
+            continue
+        if x.ndim == 0 and x != np.round(x):
+            values[r] = x * rng.uniform(0.6, 0.95)
+        elif r.requires_grad:
+            size = float(np.sqrt(np.mean(np.square(x, dtype=np.float64)))) or 0.5
+            new = rng.normal(size=x.shape) * size
+            values[r] = (np.abs(new) + size / 10 if np.all(x > 0) else new)[()]
+    return values
