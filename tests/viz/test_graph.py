@@ -144,7 +144,7 @@ def test_grad_is_neither_read_nor_touched():
 def test_what_no_gradient_reaches_has_a_gradient_of_zero():
     w, v = parameter(3, name="w"), parameter(3)
     graph = viz.draw(np.where(np.array([False] * 3), w, v).sum() + (w > v).sum()).graph
-    assert graph.tensors["w"].gradient.numbers == (("0", "0", "0"),)
+    assert graph.tensors["w"].gradient.norm == 0 and not any(map(any, graph.tensors["w"].gradient.heat))
 
 
 def test_edges_know_where_gradients_flow():
@@ -237,7 +237,7 @@ def chain(n):
 
 
 def test_a_large_graph_is_cut_and_says_so():
-    drawing = viz.draw(chain(300), max_nodes=100)
+    drawing = viz.draw(chain(300), max_nodes=100, fold=False)
     assert drawing.graph.size == 100
     assert drawing.note == "The 100 nodes nearest to v300 are drawn; 501 more are hidden (max_nodes=100)."
     assert drawing.note in drawing.dot
@@ -248,8 +248,11 @@ def test_a_large_graph_is_cut_and_says_so():
 def test_ten_thousand_records_take_no_recursion_and_little_time():
     h = chain(10_000)
     start = time.perf_counter()
+    assert len(viz.draw(h, fold=False).dot) > 1000
+    assert time.perf_counter() - start < 2
+    start = time.perf_counter()
     drawing = viz.draw(h)
-    assert len(drawing.dot) > 1000 and drawing.graph.size == 400
+    assert drawing.graph.size == 5 and "tanh (× 9,999)" in drawing.note
     assert time.perf_counter() - start < 2
 
 
@@ -261,5 +264,5 @@ def test_even_uncut_a_long_chain_is_drawn():
 def test_wide_graphs_and_shared_leaves_are_cut_too():
     w = parameter(2)
     total = sum((w * np.full(2, i) for i in range(100)), start=w)
-    drawing = viz.draw(total.sum(), max_nodes=30)
+    drawing = viz.draw(total.sum(), max_nodes=30, fold=False)
     assert drawing.graph.size <= 30 and "more are hidden" in drawing.note and drawing.dot
