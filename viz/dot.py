@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from dataclasses import replace
+from math import isfinite, log10
 from textwrap import wrap
 
-from viz.cards import card, text
-from viz.graph import Edge, Graph, OpNode, TensorNode
+from viz.cards import card, layer_card, table, text
+from viz.graph import Edge, Graph, LayerNode, OpNode, TensorNode
 from viz.layout import Chip, arranged
+from viz.look import Look
 from viz.scopes import Cluster, ancestry
 from viz.symbols import symbol
 from viz.text import quoted, shown, tooltip, width
-from viz.themes import Theme
-from viz.values import CELLS
+from viz.values import CELLS, number
 
 FONT = "Helvetica"          # the one name whose widths engines without fonts of their own know
 HEAD, TAIL = "digraph tape {\n", "}\n"
+THIN, THICK = 0.9, 2.8      # of a lane, in points,
+DECADES = 3                 # from a thousandth of the largest gradient, or less, to the largest
+COLOUR = re.compile("#[0-9a-fA-F]{6}")
 STRAIGHT = 1000             # the weight of the main lane: more than the pull of nested boxes (128 each)
 # More than colour tells the roles apart: the corners and the line of the card's border.
 BORDERS = {
@@ -27,21 +33,9 @@ BORDERS = {
 }
 
 
-def lines_of(graph: Graph, theme: Theme, show: frozenset[str], rankdir: str = "LR") -> list[str]:
-    """The DOT statements of a graph, without the braces around them; each ends in a newline.
-
-    Parameters
-    ----------
-    graph : Graph
-        What to draw.
-    theme : Theme
-        In which colours.
-    show : frozenset of str
-        What of "shapes", "values" and "gradients" the cards hold.
-    rankdir : {"LR", "TB"}
-        From left to right, or from top to bottom.
-    """
-    return [f"\t{line}\n" for line in Writer(graph, theme, show, rankdir).statements()]
+def lines_of(graph: Graph, look: Look) -> list[str]:
+    """The DOT statements of a graph, without the braces around them; each ends in a newline."""
+    return [f"\t{line}\n" for line in Writer(graph, look).statements()]
 
 
 def attributes(**values: object) -> str:
@@ -54,15 +48,28 @@ def attributes(**values: object) -> str:
                            for name, value in values.items()) + "]"
 
 
+def lane_width(norm: float | None, largest: float) -> float:
+    """How wide lanes are: by the logarithm of the gradient, the largest of the picture the widest.
+
+    >>> lane_width(1.0, 1.0), lane_width(0.0, 1.0), lane_width(None, 1.0)
+    (2.8, 0.9, 0.9)
+    """
+    if norm is None or largest == 0 or norm == 0:
+        return THIN
+    if not isfinite(norm):
+        return THICK
+    return round(THIN + (THICK - THIN) * max(1 + log10(norm / largest) / DECADES, 0.0), 2)
+
+
 class Writer:
     """A graph, its layout and its colours on the way to becoming text."""
 
-    def __init__(self, graph: Graph, theme: Theme, show: frozenset[str], rankdir: str) -> None:
+    def __init__(self, graph: Graph, look: Look) -> None:
         self.graph = graph
         self.layout = arranged(graph)
-        self.theme = theme
-        self.show = show
-        self.rankdir = rankdir
+        self.look = look
+        self.theme, self.show, self.rankdir = look.theme, look.show, look.rankdir
+        self.largest = graph.largest
         self.begins: dict[str, int] = {}        # in which row a cluster has its first box
         for i, row in enumerate(self.layout.rows):
             for node in row:
@@ -77,11 +84,12 @@ class Writer:
         """Settings, the rows with their clusters, the edges, the caption."""
         theme = self.theme
         yield "graph " + attributes(rankdir=self.rankdir, newrank="true", bgcolor=theme.background, pad=0.25,
-                                    nodesep=0.22, ranksep=0.27, fontname=FONT, fontcolor=theme.ink)
+                                    nodesep=0.3, ranksep=0.55 if self.graph.layers else 0.4, fontname=FONT,
+                                    fontcolor=theme.ink)
         yield "node " + attributes(fontname=FONT, fontsize=11, fontcolor=theme.ink, shape="box",
                                    margin="0.1,0.06")
         yield "edge " + attributes(fontname=FONT, fontsize=9, color=theme.forward, penwidth=1.3,
-                                   arrowsize=0.65)
+                                   arrowsize=0.6)
         rows = list(enumerate(self.layout.rows))
         if self.rankdir == "LR":                # engines stack what goes from left to right from the bottom
             rows = [(i, row[::-1]) for i, row in reversed(rows)]
@@ -132,34 +140,82 @@ class Writer:
                                     tooltip=tooltip(f"{cluster.path} {cluster.kind}"))
 
     def node(self, node: str) -> str:
-        """The statement of a tensor, an operation or a chip."""
+        """The statement of a tensor, an operation, a layer or a chip."""
         if node in self.graph.tensors:
             return self.tensor(self.graph.tensors[node])
         if node in self.graph.ops:
-            return self.disc(self.graph.ops[node])
+            op = self.graph.ops[node]
+            return self.layer(op) if isinstance(op, LayerNode) else self.disc(op)
         return self.chip(self.layout.chips[node])
+
+    def asked(self, node: TensorNode | OpNode | LayerNode, fill: str) -> tuple[str, str]:
+        """The words and the colour of fill that the reader's own functions give a node; "" for none."""
+        look = self.look
+        words = look.label(node) if look.label is not None else None
+        colour = look.colour(node) if look.colour is not None else None
+        if colour is not None and not COLOUR.fullmatch(colour):
+            raise ValueError(f"colour= must give a colour as six hexadecimal digits, '#ffcc00', not {colour!r}")
+        return "" if words is None else str(words), colour or fill
 
     def tensor(self, node: TensorNode) -> str:
         """A card."""
-        theme = self.theme
+        theme, moment = self.theme, self.look.moment
+        words, fill = self.asked(node, theme.fill[node.role])
         hint = f"{node.name}: {node.role}, shape {node.value.shape}, {node.value.dtype}"
+        known = frozenset(("values", "gradients")) if moment is None else frozenset(
+            part for part, ids in (("values", moment.values), ("gradients", moment.gradients)) if node.id in ids)
+        if fill != theme.fill[node.role]:
+            theme = replace(theme, fill={**theme.fill, node.role: fill})
+        label = card(node, theme, self.show, self.look.marks.get(node.id), known)
+        label = self.with_words(label, words)
         return f"{quoted(node.id)} " + attributes(
-            id=node.id, label=f"<{card(node, theme, self.show)}>", **BORDERS[node.role],
-            fillcolor=theme.fill[node.role], color=theme.border[node.role], tooltip=tooltip(hint))
+            id=node.id, label=f"<{label}>", **BORDERS[node.role],
+            fillcolor=fill, color=theme.border[node.role], tooltip=tooltip(hint))
+
+    def with_words(self, label: str, words: str) -> str:
+        """A card's label, with the reader's own words beneath it."""
+        if not words:
+            return label
+        lines = "".join(f'<tr><td align="left" width="{width(shown(line, 48), 9)}">'
+                        f'{text(line, 9, self.theme.ink, longest=48)}</td></tr>' for line in words.split("\n"))
+        return table(f'<tr><td align="left">{label}</td></tr>{lines}')
+
+    def layer(self, node: LayerNode) -> str:
+        """A folded layer; a run of them casts a second outline."""
+        theme = self.theme
+        words, fill = self.asked(node, theme.scope_fill)
+        mark = self.look.marks.get(node.id)
+        label = self.with_words(layer_card(node, theme, self.show, mark), words)
+        suspect = node.id in self.look.suspects
+        return f"{quoted(node.id)} " + attributes(
+            id=node.id, label=f"<{label}>", style="rounded,filled", penwidth=2.5 if suspect else 1.6,
+            peripheries=2 if node.count > 1 else 1, fillcolor=fill,
+            color=theme.alarm if suspect else theme.border["intermediate"],
+            tooltip=tooltip(f"{node.name} {node.kind}: {', '.join(node.names) or 'nothing'} learned in it"))
 
     def disc(self, node: OpNode) -> str:
-        """An operation: a circle for a sign, a pill for a word."""
-        theme = self.theme
-        words = shown(symbol(node.op, node.constants, node.options))
+        """An operation: a circle for a sign, a pill for a word; a ring around it if it is suspected or runs."""
+        theme, look = self.theme, self.look
+        own, fill = self.asked(node, theme.disc)
+        words = shown(own or symbol(node.op, node.constants, node.options))
+        small = node.aside
         if len(words) < 3:
-            size, form = 13, dict(shape="circle", style="filled", width=0.36, height=0.36)
+            side = 0.26 if small else 0.36
+            size, form = 9 if small else 13, dict(shape="circle", style="filled", width=side, height=side)
         else:
             room = round(width(words, 11) / 72 + 0.12, 2)
             size, form = 11, dict(style="rounded,filled", width=room, height=0.3)
+        ring = theme.alarm if node.id in look.suspects else fill
+        if look.moment is not None and node.id == look.moment.running:
+            ring = theme.backward if node.id in look.moment.back else theme.forward
+        if ring != fill:
+            form["penwidth"] = 4
         hint = node.op + "".join(f", {key}={value!r}" for key, value in node.options.items())
+        hint += f"\n{node.cost:,} multiply-adds" if node.cost else ""
+        hint += f"\n{node.where}" if node.where else ""
         return f"{quoted(node.id)} " + attributes(
             id=node.id, label=f"<{text(words, size, theme.on_disc)}>", **form, fixedsize="true",
-            fillcolor=theme.disc, color=theme.disc, tooltip=tooltip(hint))
+            fillcolor=fill, color=ring, tooltip=tooltip(hint))
 
     def chip(self, chip: Chip) -> str:
         """A reference to a tensor elsewhere."""
@@ -182,26 +238,54 @@ class Writer:
             yield self.edge(e, (e.source, e.target) in above)
 
     def edge(self, e: Edge, flipped: bool) -> str:
-        """An edge: in the colour of values where a gradient comes back along it, grey where none does."""
+        """An edge: a lane of values, and beside it a lane of gradients where one comes back, as wide as it is large."""
         options: dict[str, object] = dict(id=e.id)
+        forward, backward = self.lanes(e)
         if flipped:
             options["dir"] = "back"
         if e.id in self.layout.main:
             options["weight"] = STRAIGHT
-        if not e.flows:
-            options |= dict(color=self.theme.subtle, penwidth=1)
+        if not e.flows or "gradients" not in self.show:
+            options |= dict(color=forward if e.flows else self.theme.subtle, penwidth=1.3 if e.flows else 1)
+        else:
+            options |= dict(dir="both", color=":".join((backward, forward) if flipped else (forward, backward)),
+                            penwidth=lane_width(e.norm, self.largest))
+        if e.norm is not None and "gradients" in self.show:
+            options["tooltip"] = tooltip(f"gradient norm {number(e.norm)}")
         ends = (e.target, e.source) if flipped else (e.source, e.target)
         return f"{quoted(ends[0])} -> {quoted(ends[1])} {attributes(**options)}"
+
+    def lanes(self, e: Edge) -> tuple[str, str]:
+        """The colours of both lanes; a gradient that is no number is loud, what has not run yet is faint."""
+        theme, moment = self.theme, self.look.moment
+        forward, backward = theme.forward, theme.backward
+        if e.norm is not None and not isfinite(e.norm):
+            backward = theme.alarm
+        if moment is not None:
+            op = e.target if e.target in self.graph.ops else e.source
+            forward = forward if op in moment.ran else theme.scope_border
+            backward = backward if op in moment.back else theme.scope_border
+        return forward, backward
 
     # ---- the caption
 
     def caption(self) -> str:
         """What the picture does not say by itself: what is hidden, and how to read a heatmap."""
         sentences = list(self.graph.notes)
+        if self.graph.convention and "shapes" in self.show:
+            sentences.append(self.graph.convention)
+        if "gradients" in self.show and self.largest:
+            sentences.append("Lanes: forward and backward, as wide as the logarithm of the gradient's norm "
+                             f"(widest {number(self.largest)}).")
         maps = [t.value for t in self.graph.tensors.values() if t.value.heat]
         if "values" in self.show and maps:
-            sentences.append("Heatmaps: green is positive, purple negative, full colour the largest entry.")
+            hues = "dark is positive, grey with a sign negative" if self.theme.signed else \
+                "green is positive, purple negative"
+            sentences.append(f"Heatmaps: {hues}, full colour the largest entry.")
             if any(summary.is_averaged for summary in maps):
                 sentences.append(f"Beyond {CELLS}×{CELLS} entries a cell is the mean of a block of entries.")
-        lines = [line for sentence in sentences for line in wrap(sentence, 90)]
-        return "".join(text(line, 9, self.theme.subtle, longest=90) + '<br align="left"/>' for line in lines)
+        aloud = [*self.look.said] + ([self.look.moment.title] if self.look.moment else [])
+        lines = [(line, 12, self.theme.ink) for sentence in aloud for line in wrap(sentence, 90)]
+        lines += [(" ", 5, self.theme.subtle)] if aloud and sentences else []
+        lines += [(line, 9, self.theme.subtle) for sentence in sentences for line in wrap(sentence, 100)]
+        return "".join(text(line, size, colour, longest=100) + '<br align="left"/>' for line, size, colour in lines)

@@ -2,47 +2,82 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autodiff import Tape, Tensor
 from viz import engines
+from viz.build import graph_of
+from viz.choice import Wish
 from viz.dot import HEAD, TAIL, lines_of
-from viz.graph import Graph, graph_of
+from viz.frames import moments
+from viz.graph import Graph
+from viz.look import PARTS, Look
+from viz.scalar_dot import scalar_lines
+from viz.scalars import scalars_of
+from viz.scopes import Cluster
 from viz.themes import THEMES
+from viz.verdicts import verdicts
 
 if TYPE_CHECKING:
     import graphviz
 
-PARTS = ("shapes", "values", "gradients")
 SUFFIXES = (".svg", ".png", ".pdf", ".dot")
 
 
-def draw(output: Tensor, *, theme: str = "light", names: Mapping[str, Any] | None = None,
-         show: Iterable[str] = PARTS, rankdir: str = "LR", max_nodes: int = 400) -> Drawing:
+def draw(output: Tensor, *, level: str = "op", theme: str = "light", names: Mapping[str, Any] | None = None,
+         show: str | Iterable[str] = ("shapes", "values", "gradients"), rankdir: str = "LR",
+         fold: bool | Callable[[Cluster], bool] = True, expand: str | Iterable[str] = (), max_nodes: int = 400,
+         around: Tensor | str | None = None, radius: int = 2, zoom: tuple[str, Any] | None = None,
+         compare: Any = None, label: Callable[[Any], str | None] | None = None,
+         colour: Callable[[Any], str | None] | None = None) -> Drawing:
     """Draw the computation graph behind a tensor.
 
     Every tensor is a card with its name, shape, value and gradient, every operation a disc, every scope
     (a layer) a box. Arrays of up to four entries are shown as numbers, larger ones as a heatmap and a norm.
+    Along each edge one lane goes forward, and one back where a gradient flows; both are the wider, the larger it is.
     The gradients are those of `output`, computed for the picture; no `.grad` is read or touched.
 
     Parameters
     ----------
     output : Tensor
         What to draw: a loss, or any other result. Gradients are drawn if it is a scalar that requires grad.
-    theme : {"light", "dark"}
-        The colours.
+    level : {"op", "layer", "scalar"}
+        How close to look: at the operations; at the layers (each outermost scope is a card with its sizes,
+        parameters and the norm of their gradient); at the single numbers, with the local derivative on each lane back.
+    theme : {"light", "dark", "print"}
+        The colours; "print" does without.
     names : dict, optional
         Names for tensors and arrays that have none; ``names=locals()`` will do.
-    show : iterable of {"shapes", "values", "gradients"}
-        What the cards hold besides the name.
+    show : iterable of {"shapes", "values", "gradients", "dtype", "bytes", "cost", "source"}
+        What is told besides the name; the cost is in multiply-adds, the source is the user's line.
     rankdir : {"LR", "TB"}
         Whether to draw from left to right or from top to bottom.
+    fold : bool or callable
+        Whether runs of equal layers may become one card, with a bar per layer for the logarithm of its gradient's norm:
+        always at level "layer", otherwise if there are more than `max_nodes` nodes, and then all layers if need be.
+        Or a function of a layer (with `path`, `kind`, `call`) that says which to fold, at any level but "scalar".
+    expand : str or iterable of str
+        The paths of layers that stay open, such as "layers.3".
     max_nodes : int
         Of a larger graph, only this many nodes nearest to the output are drawn; the caption and
         `Drawing.note` say how many are hidden.
+    around : Tensor or str, optional
+        Draw only what lies within `radius` operations of this tensor, forwards and backwards.
+    radius : int
+        How far that is.
+    zoom : tuple of str and int or tuple, optional
+        At level "scalar", one neuron: ``("layers.0", 2)`` is unit 2 of that layer's output (of the first sample),
+        ``("z1", (0, 2))`` this entry of that result.
+    compare : Report, optional
+        From `ad.compare`: marks each parameter as right or wrong with the size of the error, and the operation at
+        which the mistake was made.
+    label, colour : callable, optional
+        Called with each node (a `TensorNode`, `OpNode` or `LayerNode` of `viz.graph`): words for its card or disc,
+        its colour as "#ffcc00"; None leaves it as it is.
 
     Returns
     -------
@@ -54,33 +89,49 @@ def draw(output: Tensor, *, theme: str = "light", names: Mapping[str, Any] | Non
     TypeError
         If `output` is no Tensor.
     ValueError
-        If an option has none of the values listed.
+        If an option has none of the values listed, names nothing in this graph, or there are too many scalars.
 
     Examples
     --------
     >>> x = np.array([[1.0, 2.0]])
     >>> W = ad.Tensor([[0.5, -0.5]], requires_grad=True)
-    >>> z = x @ W.T
+    >>> with ad.scope("hidden", "Dense"):
+    ...     z = x @ W.T
     >>> loss = (z ** 2).mean()
     >>> g = viz.draw(loss, theme="dark")
     >>> g
-    <Drawing of loss: 5 tensors, 4 operations>
+    <Drawing of loss: 5 tensors, 4 operations, 1 scope>
     >>> print(g.dot[:14])
     digraph tape {
+    >>> viz.draw(loss, level="layer"), viz.draw(loss, level="scalar")
+    (<Drawing of loss: 2 tensors, 1 layer, 2 operations>, <Drawing of loss: 9 scalars, 1 scope>)
     """
     if not isinstance(output, Tensor):
         raise TypeError(f"viz.draw takes the Tensor to draw, such as a loss, not {type(output).__name__}")
+    one_of("level", level, ("op", "layer", "scalar"))
     one_of("theme", theme, tuple(THEMES))
     one_of("rankdir", rankdir, ("LR", "TB"))
     parts = frozenset([show] if isinstance(show, str) else show)
     for part in sorted(parts):
         one_of("show", part, PARTS)
-    if max_nodes < 1:
-        raise ValueError(f"max_nodes must be at least 1, not {max_nodes}")
+    if max_nodes < 1 or radius < 0:
+        raise ValueError(f"max_nodes must be at least 1 and radius at least 0, not {max_nodes} and {radius}")
+    if compare is not None and not hasattr(compare, "entries"):
+        raise TypeError(f"compare= takes the report of ad.compare(loss, ...), not {type(compare).__name__}")
+    if zoom is not None and (level != "scalar" or len(zoom) != 2):
+        raise ValueError("zoom= takes a layer and a unit, zoom=('layers.0', 2), and goes with level='scalar'")
     given = names or {}
     tape = Tape(output, names={name: t for name, t in given.items() if isinstance(t, Tensor)})
-    graph = graph_of(tape, "gradients" in parts, max_nodes, given)
-    return Drawing(graph, theme, parts, rankdir)
+    look = Look(THEMES[theme], parts, rankdir, label, colour)
+    if level == "scalar":
+        return Drawing(scalars_of(tape, zoom, given, "gradients" in parts), look)
+    wish = Wish(level, "gradients" in parts, fold, (expand,) if isinstance(expand, str) else tuple(expand), max_nodes,
+                None if around is None else tape.find(around), radius)
+    graph = graph_of(tape, wish, given)
+    if compare is not None:
+        marks, suspects, said = verdicts(graph, compare)
+        look = replace(look, marks=marks, suspects=suspects, said=said)
+    return Drawing(graph, look)
 
 
 def one_of(option: str, value: str, known: tuple[str, ...]) -> None:
@@ -105,9 +156,9 @@ class Drawing:
     'x'
     """
 
-    def __init__(self, graph: Graph, theme: str, show: frozenset[str], rankdir: str) -> None:
+    def __init__(self, graph: Graph, look: Look) -> None:
         self.graph = graph
-        self._look = THEMES[theme], show, rankdir
+        self._look = look
         self._engine: str | None = None
 
     @property
@@ -123,7 +174,7 @@ class Drawing:
 
     @cached_property
     def _lines(self) -> list[str]:
-        return lines_of(self.graph, *self._look)
+        return scalar_lines(self.graph, self._look) if self.graph.scalars else lines_of(self.graph, self._look)
 
     @property
     def dot(self) -> str:
@@ -183,6 +234,48 @@ class Drawing:
             path.write_bytes(engines.with_fonts(data.decode()).encode() if suffix == ".svg" else data)
         return path
 
+    def frames(self, folder: str | Path, format: str = "svg") -> list[Path]:
+        """Write the steps of backprop as pictures that lie exactly over each other, for slides.
+
+        First what is given, then a picture per operation forward, then one per operation backward: gradients appear
+        when they are known.
+
+        Parameters
+        ----------
+        folder : str or Path
+            Where; it is made if it is not there. The files are called ``frame-000.svg`` and so on.
+        format : {"svg", "png", "pdf", "dot"}
+            What to write.
+
+        Returns
+        -------
+        list of Path
+            The files, in order.
+
+        Raises
+        ------
+        ValueError
+            At level "scalar", or for another format.
+        RenderError
+            If there is no dot engine, or it cannot write this format.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> W = ad.Tensor([1.0, 2.0], requires_grad=True)
+        >>> loss = (W * W).sum()
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     [path.name for path in viz.draw(loss).frames(folder, "dot")]
+        ['frame-000.dot', 'frame-001.dot', 'frame-002.dot', 'frame-003.dot', 'frame-004.dot', 'frame-005.dot']
+        """
+        one_of("format", format, tuple(suffix[1:] for suffix in SUFFIXES))
+        if self.graph.scalars:
+            raise ValueError("frames are drawn of operations or layers: level='op' or level='layer'")
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        return [Drawing(self.graph, replace(self._look, moment=moment)).save(folder / f"frame-{i:03}.{format}")
+                for i, moment in enumerate(moments(self.graph))]
+
     def digraph(self) -> graphviz.Digraph:
         """The picture as a `graphviz.Digraph`, to add to; its `source` is `dot`."""
         import graphviz  # only who asks for it pays for it
@@ -196,9 +289,12 @@ class Drawing:
 
     def __repr__(self) -> str:
         graph = self.graph
-        boxes = f", {len(graph.clusters)} scopes" if graph.clusters else ""
-        name = graph.tensors[graph.output].name
-        return f"<Drawing of {name}: {len(graph.tensors)} tensors, {len(graph.ops)} operations{boxes}>"
+        layers = len(graph.layers)
+        parts = ((len(graph.scalars), "scalar"),) if graph.scalars else (
+            (len(graph.tensors), "tensor"), (layers, "layer"), (len(graph.ops) - layers, "operation"))
+        told = [f"{n} {word}{'s' if n != 1 else ''}" for n, word in (*parts, (len(graph.clusters), "scope"))
+                if n or word in ("tensor", "operation")]
+        return f"<Drawing of {graph.title}: {', '.join(told)}>"
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         """What a notebook shows: the picture, or without an engine this text. Never raises."""

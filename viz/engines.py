@@ -69,6 +69,8 @@ def render(source: str, format: str, beside: Path | None = None) -> tuple[bytes,
                           f"`graphviz-pure`, which comes from pip.\n  Install one of them: {PIP}\n"
                           f"  or Graphviz itself (https://graphviz.org/download).\n  {kept(source, beside)}")
     name = name_of(engine)
+    if format == "png" and name == "graphviz-pure":     # its own fonts lack these two
+        source = source.replace("✓", "√").replace("✗", "×")
     if format == "pdf" and name == "graphviz-pure":
         raise RenderError("graphviz-pure, the engine found here, writes SVG and PNG but no PDF; that takes "
                           "Graphviz's own `dot` on the PATH (https://graphviz.org/download).\n"

@@ -40,6 +40,8 @@ class TensorNode:
         ∂loss/∂self; None where no gradient flows, or none was wanted.
     bytes : int
         What its array takes.
+    cost : int
+        The multiply-adds of the operation that made it (see `viz.costs`).
     where : str
         The user's line; "" of an array.
     """
@@ -53,6 +55,7 @@ class TensorNode:
     value: Summary
     gradient: Summary | None
     bytes: int = 0
+    cost: int = 0
     where: str = ""
 
 
@@ -72,6 +75,8 @@ class OpNode:
         What else the operation was told.
     scope : str
         The id of the cluster it belongs to; "" for none.
+    result : str
+        What its result is called.
     aside : bool
         Whether it is only a step on the way to another operation, as the W.T of ``x @ W.T`` is.
     cost : int
@@ -85,6 +90,7 @@ class OpNode:
     constants: tuple[str | None, ...]
     options: Mapping[str, Any]
     scope: str
+    result: str = ""
     aside: bool = False
     cost: int = 0
     where: str = ""
@@ -110,6 +116,8 @@ class LayerNode:
         How many numbers are learned in it.
     names : tuple of str
         What the tensors are called that hold these.
+    results : tuple of str
+        What the results within it are called; of a long run only the last ones.
     shared : int
         How many more of them an earlier card has counted already.
     inputs : tuple of str
@@ -137,6 +145,7 @@ class LayerNode:
     sizes: str
     parameters: int
     names: tuple[str, ...]
+    results: tuple[str, ...]
     shared: int
     inputs: tuple[str, ...]
     norm: float | None
@@ -146,6 +155,37 @@ class LayerNode:
     scope: str
     cost: int = 0
     where: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ScalarNode:
+    """One entry of a tensor, or a product that is summed up in one.
+
+    Attributes
+    ----------
+    id : str
+        Its own.
+    op : str
+        The sign of the operation that made it; "" of a leaf.
+    name : str
+        Such as "W1[0,1]"; "" if it has none.
+    role : {"parameter", "input", "intermediate", "output", "loss"}
+        As of tensors.
+    value : str
+        As people read it.
+    gradient : str or None
+        ∂loss/∂self; None where none flows.
+    scope : str
+        The id of the cluster it belongs to; "" for none.
+    """
+
+    id: str
+    op: str
+    name: str
+    role: Role
+    value: str
+    gradient: str | None
+    scope: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,11 +219,15 @@ class Graph:
     Attributes
     ----------
     output : str
-        The id of the node everything leads to.
+        The id of the node everything leads to; "" if it is not drawn.
+    title : str
+        What is drawn.
     tensors : dict of str to TensorNode
         By id, in the order they were made.
     ops : dict of str to OpNode or LayerNode
         By id, in the order they ran.
+    scalars : dict of str to ScalarNode
+        By id, in the order they were made, of a graph of scalars; it has no tensors and no operations.
     edges : list of Edge
         In the order they were used.
     clusters : dict of str to Cluster
@@ -192,20 +236,25 @@ class Graph:
         Names of tensors that are not drawn, by the ids that edges know them by.
     notes : list of str
         What the picture does not show, in sentences.
+    convention : str
+        Whether samples are rows or columns, in a sentence; "" if that cannot be told.
     """
 
     output: str = ""
+    title: str = ""
     tensors: dict[str, TensorNode] = field(default_factory=dict)
     ops: dict[str, OpNode | LayerNode] = field(default_factory=dict)
+    scalars: dict[str, ScalarNode] = field(default_factory=dict)
     edges: list[Edge] = field(default_factory=list)
     clusters: dict[str, Cluster] = field(default_factory=dict)
     beyond: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    convention: str = ""
 
     @property
     def size(self) -> int:
         """How many nodes it has."""
-        return len(self.tensors) + len(self.ops)
+        return len(self.tensors) + len(self.ops) + len(self.scalars)
 
     @property
     def layers(self) -> list[LayerNode]:
@@ -222,4 +271,4 @@ class Graph:
         if id in self.tensors:
             return self.tensors[id].name
         node = self.ops.get(id)
-        return self.beyond.get(id, "") if node is None else node.name if isinstance(node, LayerNode) else node.op
+        return self.beyond.get(id, "") if node is None else node.name if isinstance(node, LayerNode) else node.result

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from itertools import groupby
 from math import ceil, sqrt
 
-from viz.graph import Edge, Graph
+from viz.graph import Edge, Graph, OpNode
 from viz.scopes import ancestry
 
 UNBROKEN = 5                # a computation of at most this many operations in a line is one row
@@ -92,20 +92,23 @@ class Arranger:
         for e in graph.edges:
             self.into.setdefault(e.target, []).append(e)
             self.out_of.setdefault(e.source, []).append(e)
-        # An operation without a card of its own (a transpose on the way) goes wherever its user goes.
-        self.lane = [op for op in graph.ops if not self.feeds_op(op)]
+        # An operation that is only a step on the way (a transpose) goes wherever its user goes.
+        self.lane = [op for op in graph.ops if not self.is_aside(op)]
         self.before = {op: self.ops_before(op) for op in self.lane}
         self.row: dict[str, int] = {}
         self.depth: dict[str, int] = {}
 
-    def feeds_op(self, op: str) -> bool:
-        """Whether an operation's result has no card of its own."""
-        return any(e.target in self.graph.ops for e in self.out_of.get(op, []))
+    def is_aside(self, op: str) -> bool:
+        """Whether an operation is only a step on the way to another that is drawn."""
+        node = self.graph.ops[op]
+        return isinstance(node, OpNode) and node.aside and op in self.out_of
 
     def ops_before(self, op: str) -> list[str]:
         """The operations that made this one's operands."""
-        return [made.source for e in self.into.get(op, []) if e.source in self.graph.tensors
-                for made in self.into.get(e.source, []) if made.source in self.graph.ops]
+        sources = [e.source for e in self.into.get(op, [])]
+        return [source for source in sources if source in self.graph.ops] + \
+            [made.source for source in sources if source in self.graph.tensors
+             for made in self.into.get(source, []) if made.source in self.graph.ops]
 
     def layout(self) -> Layout:
         """The rows, then chips where edges cross from one to another, then what stands beside."""
@@ -188,8 +191,7 @@ class Arranger:
             return e
         chip = f"{e.source}:{e.target}"
         if chip not in layout.chips:
-            name = self.graph.beyond[e.source] if hidden else self.graph.tensors[e.source].name
-            layout.chips[chip] = Chip(chip, e.source, name, hidden)
+            layout.chips[chip] = Chip(chip, e.source, self.graph.name(e.source), hidden)
             layout.scope[chip] = layout.scope[e.target]
             self.row[chip] = self.row[e.target]
         return replace(e, source=chip)
@@ -237,14 +239,15 @@ class Arranger:
     def chain(self, node: str, into: dict[str, list[Edge]], layout: Layout) -> list[str]:
         """A leaf or chip, behind the transpose that may stand before the operation; [] for a result."""
         if node in self.graph.ops:
-            return [node, *(e.source for e in into[node])]
+            return [node, *(e.source for e in into.get(node, []))] if self.is_aside(node) else []
         return [] if into.get(node) else [node]
 
     def importance(self, e: Edge, chain: list[str], into: dict[str, list[Edge]],
                    layout: Layout) -> tuple[int, int]:
         """Where the main lane comes from: the longest way behind an operand, else data before parameters."""
         if not chain:
-            return 4, max((self.depth.get(made.source, 0) for made in into[e.source]), default=0)
+            made = [made.source for made in into[e.source]] if e.source in self.graph.tensors else [e.source]
+            return 4, max((self.depth.get(op, 0) for op in made), default=0)
         leaf = self.graph.tensors.get(chain[-1])
         if leaf is None:
             source = layout.chips[chain[-1]].source

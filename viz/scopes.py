@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from autodiff.naming import free
 from autodiff.record import Record
+from autodiff.state import Scope
 from viz.text import slug
 
 
@@ -36,63 +37,45 @@ class Cluster:
 
 
 def clusters_of(records: Iterable[Record]) -> tuple[dict[str, Cluster], dict[Record, str]]:
-    """The clusters of these records, outer ones first, and the id of each record's own.
+    """The clusters of these records, outer ones first, and the id of each operation's own.
 
-    A scope that is opened again (a layer that is called twice) is a cluster of its own. Nesting is read
-    from the paths: "encoder.0" lies within the "encoder" that was open around it.
+    A scope that is opened again (a layer that is called twice) is a cluster of its own, also from the same line of a
+    loop if something else ran in between.
     """
-    records = [r for r in records if r.scope is not None and r.scope.path]
-    paths = {r.scope.path for r in records if r.scope is not None}
     clusters: dict[str, Cluster] = {}
     places: dict[Record, str] = {}
-    opened: dict[int, str] = {}              # by id() of the scope: which cluster it is
     calls: dict[str, int] = {}
     used: dict[str, int] = {}
-    unclaimed: set[str] = set()              # opened for what lies inside, before a record of their own
-    chain: list[str] = []                    # the clusters around the last record
-
-    def open_cluster(path: str, kind: str) -> str:
-        calls[path] = calls.get(path, 0) + 1
-        new = free(slug(path), used)
-        clusters[new] = Cluster(new, path, kind, calls[path], chain[-1] if chain else "")
-        return new
-
+    opened: list[tuple[Scope, str]] = []     # the scopes around the last operation, with their clusters
     for r in records:
-        assert r.scope is not None
-        path, kind = r.scope.path, r.scope.kind
-        while chain and not (path + ".").startswith(clusters[chain[-1]].path + "."):
-            chain.pop()
-        if id(r.scope) in opened:
-            place = opened[id(r.scope)]
-        elif chain and clusters[chain[-1]].path == path and chain[-1] in unclaimed:
-            place = chain[-1]
-            unclaimed.discard(place)
-            clusters[place] = Cluster(place, path, kind, clusters[place].call, clusters[place].parent)
-        else:
-            while chain and clusters[chain[-1]].path == path:
-                chain.pop()
-            around = [q for q in prefixes(path) if q in paths and q not in {clusters[c].path for c in chain}]
-            for q in around:
-                chain.append(open_cluster(q, ""))
-                unclaimed.add(chain[-1])
-            place = open_cluster(path, kind)
-        opened[id(r.scope)] = place
-        places[r] = place
-        chain = ancestry(place, clusters)
+        if r.op is None:
+            continue
+        scopes = lineage(r.scope)
+        same = 0
+        while same < min(len(opened), len(scopes)) and opened[same][0] is scopes[same]:
+            same += 1
+        del opened[same:]
+        for scope in scopes[same:]:
+            calls[scope.path] = calls.get(scope.path, 0) + 1
+            new = free(slug(scope.path), used)
+            clusters[new] = Cluster(new, scope.path, scope.kind, calls[scope.path], opened[-1][1] if opened else "")
+            opened.append((scope, new))
+        if opened:
+            places[r] = opened[-1][1]
     return clusters, places
 
 
-def prefixes(path: str) -> list[str]:
-    """The paths of the scopes that may lie around this one, outermost first.
+def lineage(scope: Scope | None) -> list[Scope]:
+    """A scope after those around it, outermost first."""
+    found = []
+    while scope is not None:
+        if scope.path:
+            found.append(scope)
+        scope = scope.outer
+    return found[::-1]
 
-    >>> prefixes("encoder.0.norm")
-    ['encoder', 'encoder.0']
-    """
-    steps = path.split(".")
-    return [".".join(steps[:n]) for n in range(1, len(steps))]
 
-
-def ancestry(cluster: str, clusters: dict[str, Cluster]) -> list[str]:
+def ancestry(cluster: str, clusters: Mapping[str, Cluster]) -> list[str]:
     """A cluster's id after those of the clusters around it, outermost first; [] for no cluster."""
     chain: list[str] = []
     while cluster:

@@ -21,10 +21,14 @@ class Theme:
         Of a heatmap.
     fill, border : dict of str to str
         Of a card, by the tensor's role.
+    right : str
+        A gradient that agrees.
     disc, on_disc : str
         An operation and its symbol.
     scope_fill, scope_border : str
         The box of a scope.
+    signed : bool
+        Whether negative cells of a heatmap carry a sign, since colours may be lost.
     """
 
     background: str
@@ -38,10 +42,12 @@ class Theme:
     negative: str
     fill: dict[str, str]
     border: dict[str, str]
+    right: str
     disc: str
     on_disc: str
     scope_fill: str
     scope_border: str
+    signed: bool = False
 
 
 THEMES = {
@@ -52,7 +58,7 @@ THEMES = {
               "loss": "#fbe9f3"},
         border={"parameter": "#e69f00", "input": "#56b4e9", "intermediate": "#a3aec0", "output": "#334155",
                 "loss": "#cc79a7"},
-        disc="#334155", on_disc="#ffffff", scope_fill="#f4f6fa", scope_border="#d3dae5"),
+        right="#1b6e33", disc="#334155", on_disc="#ffffff", scope_fill="#f4f6fa", scope_border="#d3dae5"),
     "dark": Theme(
         background="#0f172a", ink="#e8edf5", subtle="#9fabbd", forward="#56b4e9", backward="#ff9e4a",
         alarm="#ff8080", positive="#7fd08d", zero="#2a3750", negative="#c58ae0",
@@ -60,7 +66,14 @@ THEMES = {
               "loss": "#43223a"},
         border={"parameter": "#e69f00", "input": "#56b4e9", "intermediate": "#64748b", "output": "#e2e8f0",
                 "loss": "#cc79a7"},
-        disc="#cbd5e1", on_disc="#0f172a", scope_fill="#162038", scope_border="#2f3c56"),
+        right="#7fd08d", disc="#cbd5e1", on_disc="#0f172a", scope_fill="#162038", scope_border="#2f3c56"),
+    "print": Theme(
+        background="#ffffff", ink="#000000", subtle="#4a4a4a", forward="#6a6a6a", backward="#000000",
+        alarm="#000000", positive="#2b2b2b", zero="#ffffff", negative="#8a8a8a",
+        fill=dict.fromkeys(("parameter", "input", "intermediate", "output", "loss"), "#ffffff"),
+        border={"parameter": "#000000", "input": "#4a4a4a", "intermediate": "#8a8a8a", "output": "#000000",
+                "loss": "#000000"},
+        right="#000000", disc="#000000", on_disc="#ffffff", scope_fill="#ffffff", scope_border="#8a8a8a", signed=True),
 }
 
 

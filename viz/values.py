@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-FEW = 4             # arrays of at most this many entries are shown as numbers
+FEW, WIDE = 4, 2    # arrays of at most this many entries, this many in a row, are shown as numbers
 CELLS = 6           # thumbnails have at most this many rows and columns
 
 
@@ -22,7 +22,7 @@ class Summary:
     dtype : str
         The array's.
     numbers : tuple of tuple of str
-        The entries, row by row, of an array that has at most four; else ().
+        The entries, row by row, of an array that has at most four, two in a row; else ().
     heat : tuple of tuple of float
         Otherwise: the mean of each block of entries, as a part of the largest, in [-1, 1]; NaN and inf
         where the block holds one. Of complex numbers, the modulus.
@@ -81,7 +81,8 @@ def summarized(value: Any) -> Summary:
     if a.dtype.kind not in "biufc":
         return Summary(a.shape, str(a.dtype), (), (), 0.0, 0, 0)
     table = a.reshape(-1, a.shape[-1] if a.ndim else 1) if a.size else np.zeros((0, 0))
-    numbers = tuple(tuple(number(v) for v in row) for row in table.tolist()) if 0 < a.size <= FEW else ()
+    few = 0 < a.size <= FEW and table.shape[1] <= WIDE
+    numbers = tuple(tuple(number(v) for v in row) for row in table.tolist()) if few else ()
     with np.errstate(all="ignore"):
         m = np.abs(table) if a.dtype.kind == "c" else table
         m = m.astype(np.float64)
