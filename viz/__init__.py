@@ -5,8 +5,9 @@
 >>> viz.draw(loss)
 <Drawing of loss: 3 tensors, 2 operations>
 
-What is drawn is a graph (`viz.graph`, `viz.layout`); how, is a writer's business (`viz.dot`). The DOT text
-needs nothing; SVG and PNG need a dot engine (`viz.engines`).
+What is drawn is a graph (`viz.graph`), made of a tape by `viz.build` (operations; layers, by `viz.folding`) or
+`viz.scalars` (single numbers); how, is a writer's business (`viz.dot`, `viz.scalar_dot`). The DOT text needs nothing;
+SVG and PNG need a dot engine (`viz.engines`).
 """
 
 from viz.drawing import Drawing, draw

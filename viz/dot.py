@@ -15,6 +15,7 @@ from viz.look import Look
 from viz.scopes import Cluster, ancestry
 from viz.symbols import symbol
 from viz.text import quoted, shown, tooltip, width
+from viz.themes import readable_on
 from viz.values import CELLS, number
 
 FONT = "Helvetica"          # the one name whose widths engines without fonts of their own know
@@ -214,7 +215,8 @@ class Writer:
         hint += f"\n{node.cost:,} multiply-adds" if node.cost else ""
         hint += f"\n{node.where}" if node.where else ""
         return f"{quoted(node.id)} " + attributes(
-            id=node.id, label=f"<{text(words, size, theme.on_disc)}>", **form, fixedsize="true",
+            id=node.id, label=f"<{text(words, size, readable_on(fill) if fill != theme.disc else theme.on_disc)}>",
+            **form, fixedsize="true",
             fillcolor=fill, color=ring, tooltip=tooltip(hint))
 
     def chip(self, chip: Chip) -> str:

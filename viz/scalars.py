@@ -8,19 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from autodiff import Tape
-from autodiff.kinds import At
 from autodiff.naming import free, names_of
-from autodiff.ops.indexing import put_together
 from autodiff.record import Record
-from autodiff.tape import un_broadcast
 from viz.choice import is_array
 from viz.gradients import gradients_at
 from viz.graph import Edge, Graph, Role, ScalarNode
+from viz.rows import Element, Same, contributions
 from viz.scopes import Cluster, clusters_of
 from viz.symbols import symbol
 from viz.text import slug
@@ -28,15 +26,6 @@ from viz.values import number
 
 MOST = 150                  # capsules that can be read in one picture
 PRODUCTS = ("matmul", "linear", "dot", "inner", "vecdot", "vdot")       # sums of products of two operands' entries
-
-Holder = Any                # a record, or an array that was an operand as it was
-
-
-class Element(NamedTuple):
-    """An entry of a record or of an array, by its place in memory order."""
-
-    holder: Holder
-    at: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +89,8 @@ class Expansion:
 
     def graph(self, zoom: tuple[str, Any] | None, gradients: bool) -> Graph:
         """The capsules in the order they were computed, and their lanes."""
+        if any(np.iscomplexobj(r.value) for r in self.tape.all):
+            raise ValueError("level='scalar' draws real numbers, and some here are complex; level='op' draws them")
         start = [Element(self.output, k) for k in range(np.size(self.output.value))] if zoom is None \
             else [self.zoomed(*zoom)]
         order = self.expanded(start)
@@ -185,7 +176,7 @@ class Expansion:
             return []
         row = self.row(r, element.at)
         if r.op.name in PRODUCTS:
-            pairs = list(zip(row[0], row[1], strict=True)) if len(row[0]) == len(row[1]) else []
+            pairs = list(zip(row[0], row[1], strict=True))
             terms = [Term((self.origin(a[0]), self.origin(b[0])), 1.0) for a, b in pairs]
             return terms + [Term((self.origin(e),), d) for entries in row[2:] for e, d in entries]
         terms = []
@@ -226,6 +217,8 @@ class Expansion:
             return self.rows[r, at]
         assert r.op is not None
         values = [x.value if isinstance(x, Record) else x for x in r.inputs]
+        if r.op.name in PRODUCTS:                # whole numbers too have a place in the sum
+            values = [v.astype(r.value.dtype) if hasattr(v, "astype") and v.dtype.kind in "biu" else v for v in values]
         actual = contributions(r, r.value, values, at)
         structure = actual
         if r.op.name in PRODUCTS:                # a product with a zero is one too
@@ -256,42 +249,6 @@ class Expansion:
         if int(np.prod(shape)) == 1:
             return name
         return f"{name}[{','.join(map(str, np.unravel_index(e.at, shape)))}]"
-
-
-class Same:
-    """An array as a key: equal to itself only."""
-
-    __slots__ = ("array",)
-
-    def __init__(self, array: Any) -> None:
-        self.array = array
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Same) and other.array is self.array
-
-    def __hash__(self) -> int:
-        return id(self.array)
-
-
-def contributions(r: Record, y: Any, values: list[Any], at: int) -> list[Any]:
-    """What each input's gradient would be, were the result's one at this entry and zero elsewhere; None for none."""
-    assert r.op is not None
-    g = np.zeros_like(y)
-    if g.ndim:
-        g.flat[at] = 1
-    else:
-        g = np.ones_like(y)
-    with np.errstate(all="ignore"):
-        edges = r.op.edges if r.op.together is None else r.op.together(g, y, *values, **r.options)
-        found: list[Any] = []
-        for x, v, edge in zip(r.inputs, values, [*edges, *[None] * len(values)], strict=False):
-            if edge is None or not (isinstance(x, Record) or is_array(x)) or np.asarray(v).dtype.kind not in "fc":
-                found.append(None)
-                continue
-            c = edge if r.op.together is not None else edge(g, y, *values, **r.options)
-            c = put_together([c], v, None) if isinstance(c, At) else c
-            found.append(un_broadcast(c, np.shape(v)) if np.shape(c) != np.shape(v) else c)
-    return found
 
 
 class Drawer:
@@ -402,7 +359,7 @@ class Drawer:
         found = self.found.get(e.holder) if isinstance(e.holder, Record) else None
         return None if found is None else float(np.ravel(found)[e.at])
 
-    def role(self, r: Holder) -> Role:
+    def role(self, r: Any) -> Role:
         """What it is to the reader."""
         if r is self.of.output:
             return "loss" if r.requires_grad and np.size(r.value) == 1 else "output"

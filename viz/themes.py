@@ -85,3 +85,13 @@ def blend(low: str, high: str, part: float) -> str:
     """
     ends = zip(bytes.fromhex(low[1:]), bytes.fromhex(high[1:]), strict=True)
     return "#" + "".join(f"{round(a + (b - a) * part):02x}" for a, b in ends)
+
+
+def readable_on(fill: str) -> str:
+    """Black or white, whichever reads better on a colour.
+
+    >>> readable_on("#ffcc00"), readable_on("#7c2d12")
+    ('#000000', '#ffffff')
+    """
+    red, green, blue = bytes.fromhex(fill[1:])
+    return "#000000" if 0.299 * red + 0.587 * green + 0.114 * blue > 140 else "#ffffff"

@@ -9,6 +9,7 @@ import numpy as np
 
 FEW, WIDE = 4, 2    # arrays of at most this many entries, this many in a row, are shown as numbers
 CELLS = 6           # thumbnails have at most this many rows and columns
+LARGEST = float(np.finfo(np.float64).max)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +85,8 @@ def summarized(value: Any) -> Summary:
     few = 0 < a.size <= FEW and table.shape[1] <= WIDE
     numbers = tuple(tuple(number(v) for v in row) for row in table.tolist()) if few else ()
     with np.errstate(all="ignore"):
-        m = np.abs(table) if a.dtype.kind == "c" else table
-        m = m.astype(np.float64)
+        m = np.abs(table).astype(np.float64) if a.dtype.kind == "c" else table.astype(np.float64)
+        m = np.where(np.isfinite(table), np.clip(m, -LARGEST, LARGEST), m)       # |z| of a finite z may overflow
         finite = np.isfinite(m)
         sound = bool(finite.all())
         nan = 0 if sound else int(np.isnan(m).sum())

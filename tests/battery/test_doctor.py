@@ -19,7 +19,7 @@ def test_a_sample_of_the_battery(part: str, as_function: bool, kind: float, list
     total, seconds = rates(wrong_cases(part, SAMPLE), as_function)
     assert total["right kind first"] >= kind * total["n"]
     assert total["right kind in the list"] >= listed * total["n"]
-    assert total["confidently wrong"] <= 0.15 * total["n"]
+    assert total["confidently wrong"] <= 1 + 0.2 * total["n"]
 
 
 @pytest.mark.slow

@@ -1,6 +1,7 @@
 """The same loss as operations, layers and single numbers; what is folded, and what is left out."""
 
 import time
+from contextlib import ExitStack
 from functools import reduce
 
 import numpy as np
@@ -217,18 +218,21 @@ def test_ten_thousand_records_in_layers(options):
     assert time.perf_counter() - start < 2
 
 
+@pytest.mark.slow
+def test_a_million_records_do_not_crash():
+    h = ad.Tensor(0.5, requires_grad=True)
+    for _ in range(1_000_000):
+        h = np.tanh(h)
+    drawing = viz.draw(h, level="layer")
+    assert "× 999,999" in drawing.note and drawing.dot
+
+
 def test_many_scopes_in_scopes_take_no_recursion():
     h = ad.Tensor(0.5, requires_grad=True)
-    settings = [ad.scope(f"s{i}") for i in range(1)]
-    for _ in range(1500):
-        setting = ad.scope("s")
-        setting.__enter__()
-        settings.append(setting)
-    try:
+    with ExitStack() as scopes:
+        for _ in range(1500):
+            scopes.enter_context(ad.scope("s"))
         h = np.tanh(h)
-    finally:
-        for setting in reversed(settings[1:]):
-            setting.__exit__()
     assert viz.draw(h, level="layer").graph.size >= 1
 
 
@@ -276,6 +280,10 @@ PROGRAMS = {
     "shared": lambda: (lambda w: (w * w + w).sum())(parameter("w", 2)),
     "einsum": lambda: np.einsum("ij,kj->", parameter("A", 2, 2), numbers(2, 2)),
     "where": lambda: np.where(numbers(3) > 0, parameter("u", 3), parameter("v", 3, start=4) * 2).sum(),
+    "whole": lambda: (np.array([[1, 2]]) @ parameter("W", 2, 1)).sum(),
+    "inner": lambda: np.dot(np.array([1, 0]), parameter("w", 2)),
+    "self": lambda: (lambda w: (w @ w.T).sum())(parameter("w", 2, 2)),
+    "batched": lambda: (numbers(2, 1, 2) @ parameter("W", 2, 2)).sum(),
     "sum": lambda: (parameter("u", 2) + parameter("v", 2, start=3) + parameter("w", 2, start=4)).sum(),
 }
 
@@ -296,6 +304,20 @@ def test_an_array_operand_is_one_capsule_per_entry():
     x = numbers(2)
     graph = viz.draw((x * parameter("w", 2) + x).sum(), level="scalar").graph
     assert sorted(s.name for s in graph.scalars.values() if s.role == "input") == ["x[0]", "x[1]"]
+
+
+def test_complex_numbers_are_drawn_as_operations():
+    loss = np.abs(parameter("w", 2) * 1j).sum()
+    with pytest.raises(ValueError, match="real numbers"):
+        viz.draw(loss, level="scalar")
+    assert viz.draw(loss).dot
+
+
+@pytest.mark.parametrize("value", [np.zeros((0, 3)), np.float32(2), np.array(True), np.array([1, 2, 3]), np.zeros(7)])
+@pytest.mark.parametrize("level", ["layer", "scalar"])
+def test_any_tensor_can_be_drawn(value, level):
+    drawing = viz.draw(ad.Tensor(value), level=level)
+    assert drawing.dot.startswith("digraph") and repr(drawing) and drawing.svg()
 
 
 def test_too_many_scalars_are_refused_with_what_to_do():

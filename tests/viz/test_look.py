@@ -92,6 +92,7 @@ def test_labels_and_colours_of_ones_own():
     dot = viz.draw(loss, label=lambda node: 'my "W"\n<b>' if getattr(node, "name", "") == "W1" else None,
                    colour=lambda node: "#ffcc00" if getattr(node, "op", "") == "sigmoid" else None).dot
     assert "my &quot;W&quot;" in dot and "&lt;b&gt;" in dot and dot.count('fillcolor="#ffcc00"') == 3
+    assert 'color="#000000"' in dot                  # text that reads on the colour
     layer = viz.draw(loss, level="layer", label=lambda node: node.id, colour=lambda node: "#abcdef").dot
     assert "layer_layer_1" in layer and 'fillcolor="#abcdef"' in layer
     for wrong in ("red", "#fff", '#ffcc00" evil="1'):

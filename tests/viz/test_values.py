@@ -24,6 +24,10 @@ def test_any_array_has_a_summary(a):
         assert all(abs(v) <= 1 + 1e-9 for row in s.heat for v in row if np.isfinite(v))
 
 
+def test_a_complex_number_whose_size_overflows_is_finite():
+    assert summarized(np.array(1.3e308 + 1.3e308j)).trouble == ""
+
+
 @pytest.mark.parametrize("scale", [1.0, 1e300, 1e-300])
 def test_the_norm_does_not_overflow(scale):
     a = np.array([3.0, 4.0, 0, 0, 0]) * scale
