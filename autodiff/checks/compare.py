@@ -12,7 +12,7 @@ import numpy as np
 from autodiff.checks.differences import derivative, richardson
 from autodiff.checks.doctor.backprop import Backprop, fit
 from autodiff.checks.doctor.diagnosis import Diagnosis, diagnose
-from autodiff.checks.doctor.evidence import together
+from autodiff.checks.doctor.evidence import weighed
 from autodiff.checks.manual import called_with, misshapen, parts_of, resolved
 from autodiff.checks.noise import TOO_NOISY, Measurement, Reference, measure, precision
 from autodiff.checks.numeric import blame, kink_lines
@@ -137,7 +137,7 @@ def compare(loss: Tensor, manual: Manual, names: Mapping[str, Tensor] | None = N
         wrong = [entry.name for entry in best.values() if entry.verdict == DIFFERS]
         if function is not None:
             reading = read(function, tape, inputs or {}, values=telling[1].values)
-            told = together(diagnosis.explanations, reading, wrong, tape)
+            told = weighed(diagnosis.explanations, reading, wrong, tape)
             diagnosis = replace(diagnosis, explanations=told, note=diagnosis.note if not told or
                                 told == diagnosis.explanations else "")
         best = {r: replace(entry, explanations=tuple(

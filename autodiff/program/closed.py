@@ -17,9 +17,10 @@ import numpy as np
 from autodiff.naming import ArrayNames
 from autodiff.ops import arithmetic, reductions
 from autodiff.program.algebra import Atom, Shape, UnknownFormulaError, atoms_in, length
-from autodiff.program.closed_walk import PRODUCTS, Formulas, record_of, value_of
+from autodiff.program.closed_walk import PRODUCTS, Formulas, record_of
 from autodiff.program.closed_writing import Writer, solved, text_of, work
 from autodiff.program.identities import Identities
+from autodiff.program.passes import value_of
 from autodiff.program.polynomial import Rational
 from autodiff.record import Record
 from autodiff.state import grad_mode

@@ -18,6 +18,7 @@ from autodiff.kinds import At, select
 from autodiff.ops import arithmetic, contraction, elementary, indexing, products
 from autodiff.program.algebra import Algebra, Atom, UnknownFormulaError, arrays_in
 from autodiff.program.formula import Formula, as_formula, hot
+from autodiff.program.passes import value_of
 from autodiff.program.polynomial import Rational
 from autodiff.record import Record
 from autodiff.sites import is_ours, locate
@@ -244,11 +245,6 @@ def whole_index(r: Record) -> bool:
 def counts(a: Any, n: int) -> bool:
     """Whether an index array is 0, 1, ... n - 1."""
     return bool(np.size(a) == n and np.array_equal(np.ravel(a), np.arange(n)))
-
-
-def value_of(x: Any) -> Any:
-    """The values of an operand."""
-    return x.value if isinstance(x, Record) else x
 
 
 def record_of(atom: Atom) -> Any:

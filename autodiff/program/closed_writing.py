@@ -23,7 +23,8 @@ from autodiff.program.algebra import (
     power_of,
     shape_of,
 )
-from autodiff.program.closed_walk import record_of, value_of
+from autodiff.program.closed_walk import record_of
+from autodiff.program.passes import value_of
 from autodiff.program.polynomial import (
     ONE,
     UNIT,

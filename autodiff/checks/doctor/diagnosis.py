@@ -23,7 +23,7 @@ from autodiff.checks.doctor.forwards import forward_mistakes
 from autodiff.checks.doctor.relations import in_shape
 from autodiff.checks.doctor.search import Search
 from autodiff.checks.doctor.several import each_by_itself, joined, matches_one, merged, pairs
-from autodiff.checks.doctor.suspects import MATCH, Problem, Suspect, said
+from autodiff.checks.doctor.suspects import MATCH, SURE, Problem, Suspect, said
 from autodiff.record import Record
 from autodiff.tape import Tape
 
@@ -67,13 +67,13 @@ def found_in(search: Search, problem: Problem) -> list[Suspect]:
     best = min((s.cost for s in found), default=np.inf)
     if best > PLAIN:
         found += search.groups(problem) + each_by_itself(search, problem)
-    if found and min(s.cost for s in found) < 3.5:
+    if found and min(s.cost for s in found) < SURE:
         return found
     if not all(problem.wrong):
         alone = problem.of_these_alone()
         narrow = Search(alone, search.ends)
         found += [replace(s, cost=s.cost + 0.7) for s in narrow.singles(alone)]
-        if found and min(s.cost for s in found) < 3.5:
+        if found and min(s.cost for s in found) < SURE:
             return found
     return found + (forward_mistakes(problem, search) or pairs(search, problem))
 

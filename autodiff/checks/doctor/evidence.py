@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from autodiff.checks.doctor.backprop import reads
+from autodiff.checks.doctor.diagnosis import PLAIN
 from autodiff.checks.doctor.explanation import IS, POSSIBLE, Explanation, Place, listed, text_of
 from autodiff.checks.doctor.suspects import said
 from autodiff.checks.reading.line_kinds import kind_of, kind_of_line
 from autodiff.checks.reading.reader import Reading
 from autodiff.tape import Tape
 
-PLAIN = 1.6            # the cost up to which what the search found needs no other witness
 USERS = 4              # operations that use a tensor, of which so many are named
 REPAIRS = {"transpose": "transposed-result", "sum": "missing-broadcast-reduction",
            "accumulate": "overwritten-accumulation"}
@@ -34,7 +34,7 @@ def kind_by_line(reading: Reading) -> str | None:
     return kind_of(reading.first_wrong.text, reading.expected) if reading.expected else None
 
 
-def together(explanations: Sequence[Explanation], reading: Reading | None, wrong: Sequence[str],
+def weighed(explanations: Sequence[Explanation], reading: Reading | None, wrong: Sequence[str],
              tape: Tape) -> tuple[Explanation, ...]:
     """The explanations in the light of the wrong line.
 

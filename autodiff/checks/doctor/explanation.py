@@ -10,13 +10,12 @@ import numpy as np
 
 from autodiff.checks.doctor.backprop import Backprop, Edge
 from autodiff.checks.doctor.formulas import Formulas
-from autodiff.checks.doctor.suspects import Problem, Suspect
+from autodiff.checks.doctor.suspects import SURE, Problem, Suspect
 from autodiff.record import Record
 from autodiff.sites import locate
 
 IS, POSSIBLE = "is", "possible"
 FEW_NUMBERS = 4              # evidence of fewer numbers proves nothing
-SURE = 3.5                   # the cost above which an explanation is only possible
 OP_SYMBOLS = {"sigmoid": "σ", "tanh": "tanh", "relu": "relu"}
 
 

@@ -1,4 +1,4 @@
-"""What a constant factor is called: m, 1/m, 2, √d ... by the sizes and numbers that are on the tape."""
+"""Constant factors: what they are called, m, 1/m, 2, √d, by what is on the tape, and where people look for them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from autodiff.checks.doctor.backprop import Edge, reads
 from autodiff.checks.manual import raw_operands
+from autodiff.checks.mistakes import STATISTICS
+from autodiff.ops import arithmetic, shapes
+from autodiff.program.passes import value_of
 from autodiff.record import Record
 from autodiff.tape import Tape
 
@@ -98,3 +102,36 @@ def constants(tape: Tape) -> list[tuple[float, str]]:
         if np.ndim(leaf.value) == 0 and not leaf.requires_grad:
             note(np.asarray(leaf.value).item(), leaf.name or "")
     return list(found.items())
+
+
+# ---- where people look for them
+
+def dropped(edge: Edge) -> tuple[str, float, str]:
+    """What it is called to leave out the contribution of an edge."""
+    r, x = edge.r, edge.x
+    if r.op in (arithmetic.add, arithmetic.subtract) and np.ndim(x.value) == 0 == np.ndim(r.value):
+        return "missing-term", 1.0, ""
+    if r.op in STATISTICS or x.op in STATISTICS or any(
+            isinstance(z, Record) and z is not x and reads(z, x) for z in r.inputs):
+        return "treated-as-constant", 1.05, ""
+    several = len([z for z in r.inputs if isinstance(z, Record) and z.requires_grad]) > 1
+    return "dropped-path", 1.1 if several else 1.2, ""
+
+
+def natural_place(r: Record, i: int, base: float) -> float:
+    """A little less for the op in which a person would look for this factor."""
+    op = r.op
+    if op is None or isinstance(r.value, tuple):
+        return 0.3
+    if op.name in ("mean", "var", "std") and abs(np.size(value_of(r.inputs[0])) / np.size(r.value) - base) < 1e-6:
+        return 0.0
+    if base in (2.0, 0.5) and op.name in ("square", "power", "integer_power", "squared_error", "var", "norm"):
+        return 0.0
+    for k, x in enumerate(r.inputs):
+        plain = value_of(x)
+        if k != i and np.ndim(plain) == 0 and isinstance(plain, int | float | np.generic) \
+                and abs(abs(float(np.real(plain))) - base) < 1e-9 * abs(base):
+            return 0.0
+    if op is shapes.broadcast_to or op.name == "sum":
+        return 0.1
+    return 0.2 if op.kind == "linear" else 0.3

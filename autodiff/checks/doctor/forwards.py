@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from autodiff.checks.doctor.backprop import Backprop, Edge
-from autodiff.checks.doctor.suspects import DOES_NOT_FIT, Problem, Suspect, said, value_of
+from autodiff.checks.doctor.suspects import DOES_NOT_FIT, Problem, Suspect, said
 from autodiff.ops import arithmetic, products, reductions, stable
+from autodiff.program.passes import value_of
 from autodiff.record import Record
 
 if TYPE_CHECKING:

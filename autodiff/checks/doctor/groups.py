@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from autodiff.checks.doctor.backprop import Edge
-from autodiff.checks.doctor.suspects import Suspect, said, scaled, value_of, with_operand, with_output
+from autodiff.checks.doctor.suspects import Suspect, said, scaled, with_operand, with_output
 from autodiff.checks.mistakes import Rule, mistakes_at, right
 from autodiff.kinds import At
 from autodiff.ops import indexing
+from autodiff.program.passes import value_of
 from autodiff.record import Record
 
 if TYPE_CHECKING:

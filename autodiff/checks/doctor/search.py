@@ -18,7 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.checks.doctor.backprop import Edge, every, reads
+from autodiff.checks.doctor.backprop import Edge, every
+from autodiff.checks.doctor.factors import dropped, natural_place
 from autodiff.checks.doctor.groups import together
 from autodiff.checks.doctor.relations import relations
 from autodiff.checks.doctor.steps import factors_between, misread, mistakes_of, on_top, steps, through
@@ -35,10 +36,9 @@ from autodiff.checks.doctor.suspects import (
     proportion,
     said,
     scaled,
-    value_of,
     with_operand,
 )
-from autodiff.checks.mistakes import PRODUCTS, STATISTICS, Mistake, mistakes_at, right
+from autodiff.checks.mistakes import PRODUCTS, Mistake, mistakes_at, right
 from autodiff.ops import arithmetic, indexing, shapes
 from autodiff.record import Record
 from autodiff.sites import locate
@@ -371,36 +371,3 @@ def base_of(x: Any) -> tuple[Any, Callable[[Any], Any]]:
         op, options = x.op, x.options
         return x.inputs[0], lambda a: op.forward(a, **options)
     return x, lambda a: a
-
-
-def dropped(edge: Edge) -> tuple[str, float, str]:
-    """What it is called to leave out the contribution of an edge."""
-    r, x = edge.r, edge.x
-    if r.op in (arithmetic.add, arithmetic.subtract) and np.ndim(x.value) == 0 == np.ndim(r.value):
-        return "missing-term", 1.0, ""
-    if r.op in STATISTICS or x.op in STATISTICS or any(
-            isinstance(z, Record) and z is not x and reads(z, x) for z in r.inputs):
-        return "treated-as-constant", 1.05, ""
-    several = len([z for z in r.inputs if isinstance(z, Record) and z.requires_grad]) > 1
-    return "dropped-path", 1.1 if several else 1.2, ""
-
-
-def natural_place(r: Record, i: int, base: float) -> float:
-    """A little less for the op in which a person would look for this factor."""
-    op = r.op
-    if op is None or isinstance(r.value, tuple):
-        return 0.3
-    if op.name in ("mean", "var", "std") and abs(np.size(value_of(r.inputs[0])) / np.size(r.value) - base) < 1e-6:
-        return 0.0
-    if base in (2.0, 0.5) and op.name in ("square", "power", "integer_power", "squared_error", "var", "norm"):
-        return 0.0
-    for k, x in enumerate(r.inputs):
-        plain = value_of(x)
-        if k != i and np.ndim(plain) == 0 and isinstance(plain, int | float | np.generic) \
-                and abs(abs(float(np.real(plain))) - base) < 1e-9 * abs(base):
-            return 0.0
-    if op is shapes.broadcast_to or op.name == "sum":
-        return 0.1
-    return 0.2 if op.kind == "linear" else 0.3
-
-

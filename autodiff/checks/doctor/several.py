@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from autodiff.checks.doctor.search import Search
-from autodiff.checks.doctor.suspects import Problem, State, Suspect
+from autodiff.checks.doctor.suspects import SURE, Problem, State, Suspect
 from autodiff.checks.mistakes import mistakes_at
 
 
@@ -26,10 +26,9 @@ def each_by_itself(search: Search, problem: Problem) -> list[Suspect]:
     found: list[list[Suspect]] = []
     for k, w in enumerate(problem.wrong):
         if w:
-            alone = problem.only([k == j for j in range(len(problem.wrong))])
-            mine = [s for s in search.singles(alone) if s.cost < 3.5]
+            mine = [s for s in search.singles(problem.alone(k)) if s.cost < SURE]
             if not mine:
-                return rest_by_itself(search, problem, k)
+                return rest_by_itself(search, problem)
             found.append(mine)
         if search.late:
             search.leave_out("each parameter by itself")
@@ -37,13 +36,13 @@ def each_by_itself(search: Search, problem: Problem) -> list[Suspect]:
     return merged(found)
 
 
-def rest_by_itself(search: Search, problem: Problem, k: int) -> list[Suspect]:
+def rest_by_itself(search: Search, problem: Problem) -> list[Suspect]:
     """One parameter with a mistake of its own beside one that explains the others."""
     found: list[Suspect] = []
     for j, w in enumerate(problem.wrong):
         if not w or search.late:
             continue
-        own = [s for s in search.singles(problem.only([i == j for i in range(len(problem.wrong))])) if s.cost < 2]
+        own = [s for s in search.singles(problem.alone(j)) if s.cost < 2]
         if not own:
             continue
         others = [i != j for i in range(len(problem.wrong))]
@@ -61,15 +60,15 @@ def merged(found: list[list[Suspect]]) -> list[Suspect]:
     if common:
         kind, tag = min(common, key=lambda key: min(s.cost for mine in found for s in mine if (s.kind, s.tag) == key))
         parts = [min((s for s in mine if (s.kind, s.tag) == (kind, tag)), key=lambda s: s.cost) for mine in found]
-        return [together(parts, kind, 0.2)]
+        return [the_same(parts, kind, 0.2)]
     if kinds:
         kind = min(kinds, key=lambda k: sum(min(s.cost for s in mine if s.kind == k) for mine in found))
         parts = [min((s for s in mine if s.kind == kind), key=lambda s: s.cost) for mine in found]
-        return [together(parts, kind, 0.3)]
+        return [the_same(parts, kind, 0.3)]
     return [joined([min(mine, key=lambda s: s.cost) for mine in found])]
 
 
-def together(parts: list[Suspect], kind: str, more: float) -> Suspect:
+def the_same(parts: list[Suspect], kind: str, more: float) -> Suspect:
     """The same kind of mistake at several parameters."""
     first = parts[0]
     return Suspect(kind, max(s.cost for s in parts) + more, first.edge, {}, None, first.param, first.told, first.tag,
@@ -81,7 +80,7 @@ def joined(parts: list[Suspect]) -> Suspect:
     flat = [p for s in parts for p in (s.parts if s.kind == "two" else (s,))]
     kinds = {s.kind for s in flat}
     if len(flat) > 1 and len(kinds) == 1 and len({s.told for s in flat}) == 1:
-        return together(flat, flat[0].kind, 0.3)
+        return the_same(flat, flat[0].kind, 0.3)
     return Suspect("two", 0.5 + sum(s.cost for s in flat), flat[0].edge, parts=tuple(flat))
 
 
@@ -165,8 +164,7 @@ def plain(search: Search, problem: Problem, state: State) -> Iterator[Suspect]:
         yield from search.composite(bp.edges, state)
         for k, w in enumerate(problem.wrong):
             if w:
-                alone = problem.only([k == j for j in range(len(problem.wrong))])
-                yield from search.singles(alone)
+                yield from search.singles(problem.alone(k))
 
 
 def two(a: Suspect, b: Suspect) -> Suspect:
@@ -184,10 +182,8 @@ def in_series(search: Search, problem: Problem) -> list[Suspect]:
     firsts: list[tuple[int, float, int, Suspect]] = []
     for suspect in plain(search, problem, state):
         if suspect.change and suspect.rules and suspect.cost < 1.5:
-            total = [bp.g.get(r, 0.0) for r in bp.wanted]
-            for x, d in suspect.change.items():
-                total = [a + b for a, b in zip(total, bp.seen_through(x, d), strict=True)]
-            good = [matches_one(u, g, tol) for u, g, tol in zip(problem.yours, total, problem.allowed, strict=True)]
+            good = [matches_one(u, g, tol) for u, g, tol in
+                    zip(problem.yours, search.gradients(suspect), problem.allowed, strict=True)]
             broken = sum(not ok and not w for ok, w in zip(good, problem.wrong, strict=True))
             fixed = sum(ok and w for ok, w in zip(good, problem.wrong, strict=True))
             if not broken:

@@ -114,7 +114,7 @@ def misread(step: Step, shaped: Any) -> Iterator[tuple[Mistake, Record]]:
 
 def on_top(bp: Backprop, edges: list[Edge]) -> Iterator[tuple[Record, Mistake, Any]]:
     """A derivative applied where the gradient has passed it already: ŷ - y times σ' again."""
-    for x in {e.x for e in edges}:
+    for x in dict.fromkeys(e.x for e in edges):
         if np.ndim(x.value) == 0 or x.op is None or isinstance(x.value, tuple) or np.size(x.value) > LARGEST:
             continue
         for op, options in LIKE[:5]:

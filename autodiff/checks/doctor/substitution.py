@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from autodiff.checks.doctor.backprop import Backprop, Edge, reads
-from autodiff.checks.doctor.suspects import DOES_NOT_FIT, State, said, value_of, with_operand, with_output
+from autodiff.checks.doctor.suspects import DOES_NOT_FIT, State, said, with_operand, with_output
 from autodiff.checks.mistakes import EXACTLY_ONE, PRODUCTS, Mistake, right
+from autodiff.program.passes import value_of
 from autodiff.record import Record
 
 Shaped = Mapping[tuple[int, ...], list[Record]]

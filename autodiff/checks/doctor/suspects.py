@@ -15,6 +15,7 @@ from autodiff.errors import AutodiffError
 from autodiff.record import Record
 
 MATCH = 4.0                 # times the tolerance of the verdict
+SURE = 3.5                  # the cost above which an explanation is only possible
 FAR_FETCHED = 4.0           # the cost of a factor that has no name
 # What wrong rules raise.
 DOES_NOT_FIT = (AutodiffError, ValueError, TypeError, IndexError, ArithmeticError, AttributeError)
@@ -50,6 +51,10 @@ class Problem:
 
     def __post_init__(self) -> None:
         self.heard = self.heard or [True] * len(self.wrong)
+
+    def alone(self, k: int) -> Problem:
+        """The same as if only the k-th had been wrong."""
+        return self.only([k == j for j in range(len(self.wrong))])
 
     @property
     def mask(self) -> int:
@@ -147,11 +152,6 @@ def proportion(target: Any, s: Any) -> float | None:
         return None
     c = float(target @ s) / size
     return c if c and np.all(np.abs(target - c * s) <= 1e-3 * np.abs(target).max()) else None
-
-
-def value_of(x: Any) -> Any:
-    """The value of an operand."""
-    return x.value if isinstance(x, Record) else x
 
 
 def said(r: Record) -> str:
