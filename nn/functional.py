@@ -12,7 +12,7 @@ import numpy as np
 import autodiff as ad
 from autodiff.ops import arithmetic
 from autodiff.ops.losses import one_hot
-from autodiff.ops.random import dropout_mask
+from autodiff.ops.random import draw_key, dropout_mask
 from autodiff.protocol import operand
 from nn.activation_functions import elu as elu
 from nn.activation_functions import gelu as gelu
@@ -27,6 +27,12 @@ from nn.activation_functions import silu as silu
 from nn.activation_functions import softmax as softmax
 from nn.activation_functions import softplus as softplus
 from nn.activation_functions import tanh as tanh
+from nn.convolution_functions import avg_pool1d as avg_pool1d
+from nn.convolution_functions import avg_pool2d as avg_pool2d
+from nn.convolution_functions import conv1d as conv1d
+from nn.convolution_functions import conv2d as conv2d
+from nn.convolution_functions import max_pool1d as max_pool1d
+from nn.convolution_functions import max_pool2d as max_pool2d
 from nn.module import caller
 from nn.reduction import (
     LOG_PROBABILITIES,
@@ -106,7 +112,7 @@ def dropout(x: Any, rate: float = 0.5, training: bool = True, rng: np.random.Gen
     if not training or rate == 0:
         return x
     frame = caller()
-    mask = dropout_mask(x, rate=rate, key=int(ad.generator(rng).integers(2**63)), _frame=frame)
+    mask = dropout_mask(x, rate=rate, key=draw_key(rng), _frame=frame)
     return arithmetic.multiply(x, called(mask, "mask"), _frame=frame)
 
 

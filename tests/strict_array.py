@@ -93,6 +93,7 @@ FUNCTIONS = {
     "sinc",
     "nan_to_num",
     "sort",
+    "sliding_window_view",
 }
 METHODS = {"__call__", "reduce", "at"}
 SCALARS = (bool, int, float, complex, np.generic)

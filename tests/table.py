@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 
 import autodiff as ad
+from autodiff.ops.convolution import conv_transpose, conv_weight
+from autodiff.ops.pooling import at_max, avg_unpool, max_unpool
 
 # ruff: noqa: E501, SIM300  # one operation, one line
 
@@ -153,6 +155,46 @@ def norms(ord, axis, keep):
             return (np.max if ord > 0 else np.min)(size, axis=axes, keepdims=keep)
         return np.sum(size**ord, axis=axes, keepdims=keep) ** (1 / ord)
     return norm
+
+
+def seen(x, window, stride, pads, dilation, fill=0.0):
+    """For each place of a window, what of x it sees: by plain slices."""
+    numpy = np
+    shape = [n + a + b for n, (a, b) in zip(x.shape[2:], pads)]
+    inside = (slice(None), slice(None), *(slice(a, a + n) for n, (a, _) in zip(x.shape[2:], pads)))
+    index = numpy.zeros(shape, int) - 1
+    index[inside[2:]] = numpy.arange(index[inside[2:]].size).reshape(x.shape[2:])
+    for offset in numpy.ndindex(*window):
+        at = index[tuple(slice(d * o, d * o + s * ((n - d * (k - 1) - 1) // s) + 1, s)
+                         for o, n, k, s, d in zip(offset, shape, window, stride, dilation))]
+        yield offset, at
+
+
+def spelled_conv(stride=1, pads=0, dilation=1, groups=1):
+    """Convolution with a loop over the places of the kernel."""
+    def f(np, x, w, b=None):
+        n, c, o, dims = x.shape[0], w.shape[1], w.shape[0] // groups, w.ndim - 2
+        s, d = ((v,) * dims if isinstance(v, int) else v for v in (stride, dilation))
+        p = ((pads, pads),) * dims if isinstance(pads, int) else pads
+        flat = np.concatenate([np.reshape(x, (n, x.shape[1], -1)), np.reshape(x, (n, x.shape[1], -1))[:, :, :1] * 0.0], axis=2)
+        total = 0.0
+        for offset, at in seen(x, w.shape[2:], s, p, d):
+            part = flat[:, :, at.reshape(-1)]
+            each = [np.matmul(w[(slice(g * o, g * o + o), slice(None), *offset)], part[:, g * c:g * c + c]) for g in range(groups)]
+            total = total + np.reshape(np.concatenate(each, axis=1), (n, o * groups, *at.shape))
+        return total if b is None else total + np.reshape(b, (-1,) + (1,) * dims)
+    return f
+
+
+def spelled_pool(how, window, stride, pads, dilation=None, members=None):
+    """Pooling with a loop over the places of the window."""
+    def f(np, x):
+        n, c = x.shape[:2]
+        flat = np.reshape(x, (n, c, -1))
+        flat = np.concatenate([flat, flat[:, :, :1] * 0.0 - (1e9 if how == "max" else 0.0)], axis=2)
+        parts = [np.reshape(flat[:, :, at.reshape(-1)], (n, c, *at.shape)) for _, at in seen(x, window, stride, pads, dilation or (1,) * len(window))]
+        return np.max(np.stack(parts), axis=0) if how == "max" else sum(parts) / members
+    return f
 
 
 PI, LOG2 = np.pi, np.log(2)
@@ -563,6 +605,43 @@ case("cross_entropy_3d", lambda np, z: ad.cross_entropy_of_labels(z, LABELS[None
 case("cross_entropy_1", lambda np, z: ad.cross_entropy_of_labels(z, 1),  n(4), rtol=1e-13, plain=lambda np, z: -np.log(softmax(np, z))[1])
 case("cross_entropy_p", lambda np, z, t: ad.cross_entropy_of_probabilities(z, t), n(3, 4), p(3, 4), rtol=1e-13,
      plain=lambda np, z, t: -np.sum(t * np.log(softmax(np, z)), axis=-1))
+
+# ---- convolution and pooling
+for name, shapes, options, plain in [
+    ("1d",         [(2, 2, 6), (3, 2, 3), (3,)],          {},                                           spelled_conv()),
+    ("1d_options", [(2, 2, 8), (2, 1, 2)],                {"stride": 3, "padding": 2, "dilation": 2, "groups": 2}, spelled_conv(3, 2, 2, 2)),
+    ("1d_same",    [(1, 2, 5), (2, 2, 4), (2,)],          {"padding": "same"},                          spelled_conv(1, ((1, 2),))),
+    ("2d",         [(2, 1, 4, 5), (2, 1, 2, 3), (2,)],    {},                                           spelled_conv()),
+    ("2d_narrow",  [(2, 3, 3, 4), (2, 3, 2, 2), (2,)],    {"padding": 1},                               spelled_conv(1, 1)),
+    ("2d_options", [(1, 4, 5, 4), (4, 2, 3, 2), (4,)],    {"stride": (2, 1), "padding": ((1, 0), (2, 1)), "dilation": (1, 2), "groups": 2},
+     spelled_conv((2, 1), ((1, 0), (2, 1)), (1, 2), 2)),
+    ("2d_wide",    [(1, 1, 3, 3), (1, 1, 2, 2)],          {"padding": 2},                               spelled_conv(1, 2)),
+    ("depthwise",  [(2, 3, 3, 3), (3, 1, 2, 2)],          {"groups": 3},                                spelled_conv(groups=3)),
+    ("pointwise",  [(2, 3, 2, 2), (2, 3, 1, 1), (2,)],    {},                                           spelled_conv()),
+    ("3d",         [(1, 1, 3, 2, 3), (1, 1, 2, 2, 2)],    {"stride": (1, 1, 2)},                        spelled_conv((1, 1, 2))),
+]:
+    case(f"conv_{name}", lambda np, *xs, options=options: ad.conv(*xs, **options), *(n(*s) for s in shapes), oracles="", group="conv", rtol=1e-13, plain=plain)
+case("max_pool_1d",    lambda np, x: ad.max_pool(x, window=2),          grid(0, 2, 2, 5), oracles="", kinks="ties", plain=spelled_pool("max", (2,), (2,), [(0, 0)]))
+case("max_pool_2d",    lambda np, x: ad.max_pool(x, window=2),          grid(0, 2, 2, 4, 5), oracles="", kinks="ties", plain=spelled_pool("max", (2, 2), (2, 2), [(0, 0), (0, 0)]))
+case("max_pool_options", lambda np, x: ad.max_pool(x, window=(3, 2), stride=(1, 2), padding=(1, 0), dilation=(1, 2)), grid(0, 2, 1, 4, 5), oracles="", kinks="ties",
+     plain=spelled_pool("max", (3, 2), (1, 2), [(1, 1), (0, 0)], (1, 2)))
+case("max_pool_ceil",  lambda np, x: ad.max_pool(x, window=2, ceil_mode=True), grid(0, 1, 2, 3, 5), oracles="", kinks="ties", plain=spelled_pool("max", (2, 2), (2, 2), [(0, 1), (0, 1)]))
+case("avg_pool_1d",    lambda np, x: ad.avg_pool(x, window=3, stride=1), n(2, 2, 5), oracles="", plain=spelled_pool("avg", (3,), (1,), [(0, 0)], members=3))
+case("avg_pool_2d",    lambda np, x: ad.avg_pool(x, window=2, padding=1), n(2, 1, 4, 4), oracles="", plain=spelled_pool("avg", (2, 2), (2, 2), [(1, 1), (1, 1)], members=4))
+case("avg_pool_ceil",  lambda np, x: ad.avg_pool(x, window=(2, 3), padding=(1, 0), ceil_mode=True, count_include_pad=False), n(1, 2, 3, 5), oracles="",
+     plain=spelled_pool("avg", (2, 3), (2, 3), [(1, 1), (0, 1)], members=np.array([[3.0, 2.0], [6.0, 4.0]])))
+case("conv_transpose", lambda np, g, w: conv_transpose(g, w, shape=(5,), stride=2), n(1, 2, 2), n(2, 1, 2), oracles="",
+     plain=lambda np, g, w: np.concatenate([np.stack([np.sum(g * w[:, :, i][None], axis=1) for i in (0, 1)], axis=-1).reshape(1, 1, 4), 0.0 * g[:, :1, :1]], axis=2))
+case("conv_weight",    lambda np, x, g: conv_weight(x, g, window=(2,)), n(2, 1, 3), n(2, 1, 2), oracles="",
+     plain=lambda np, x, g: np.stack([np.sum(x[:, :, i:i + 2] * g) for i in (0, 1)]).reshape(1, 1, 2))
+TOP = np.array([[[2.0, 5.0, 5.0, 1.0], [3.0, 0.0, 7.0, 9.0]]])           # the first of two fives counts
+AT_TOP = np.array([[[[0.0, 1.0], [1.0, 0.0]], [[1.0, 0.0], [0.0, 1.0]]]])
+case("at_max",         lambda np, u: at_max(u, TOP, ad.max_pool(TOP, window=2), window=2), n(1, 2, 4), oracles="",
+     plain=lambda np, u: np.sum(np.reshape(u, (1, 2, 2, 2)) * AT_TOP, axis=-1))
+case("max_unpool",     lambda np, g: max_unpool(g, TOP, ad.max_pool(TOP, window=2), window=2), n(1, 2, 2), oracles="",
+     plain=lambda np, g: np.reshape(np.reshape(g, (1, 2, 2, 1)) * AT_TOP, (1, 2, 4)))
+case("avg_unpool",     lambda np, g: avg_unpool(g, shape=(5,), window=2), n(1, 2, 2), oracles="",
+     plain=lambda np, g: np.concatenate([np.reshape(np.stack([g, g], axis=-1), (1, 2, 4)) / 2, g[:, :, :1] * 0.0], axis=2))
 
 # ---- recorded, since values depend on them, and without a derivative: name, function, operands
 X, Y = np.array([[-1.5, 0.0, 2.0], [0.5, 2.0, -0.0]]), np.array([0.5, 0.0, 2.0])

@@ -12,7 +12,7 @@ import pytest
 import autodiff as ad
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
-SHORT = ["tanh_neuron", "scalars", "tanh_derivatives", "logistic_regression", "fluid"]
+SHORT = ["tanh_neuron", "scalars", "tanh_derivatives", "logistic_regression", "fluid", "lenet"]
 
 
 @pytest.fixture
@@ -93,6 +93,14 @@ def test_fluid(run):
     assert np.sum(g * direction) == pytest.approx(slope, rel=1e-5)
     still = found["simulate"](np.zeros_like(psi), found["start"])
     assert still.sum() == pytest.approx(found["start"].sum(), rel=1e-12)      # where nothing flows, ink is only spread
+
+
+def test_lenet(run):
+    found, text = run("lenet")
+    assert found["history"].metrics["accuracy"][-1] > 0.85
+    assert found["history"].train_loss[-1] < 0.5 < 2 < found["history"].train_loss[0]
+    assert "max_pool(" in text
+    assert sum(p.size for p in found["model"].parameters()) == 61_706          # as LeNet-5 with dense layers is counted
 
 
 # ---- scalars as in micrograd: one number per Tensor, operators and Python numbers between

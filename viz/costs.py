@@ -32,6 +32,21 @@ def einsum(out: Shape, operands: list[Shape], options: dict[str, Any]) -> int:
     return size(tuple(extents.values()))
 
 
+def convolved(out: Shape, operands: list[Shape], options: dict[str, Any]) -> int:
+    """Per entry of what goes across one multiply-add for each entry of a kernel (out, channels / groups, *window)."""
+    return size(out) * size(operands[1][1:])
+
+
+def back_convolved(out: Shape, operands: list[Shape], options: dict[str, Any]) -> int:
+    """As on the way there: per entry of g one for each entry of a kernel."""
+    return size(operands[0]) * size(operands[1][1:])
+
+
+def weighed(out: Shape, operands: list[Shape], options: dict[str, Any]) -> int:
+    """As on the way there: per entry of g one for each entry of a kernel, which is the result here."""
+    return size(operands[1]) * size(out[1:])
+
+
 def entries_read(out: Shape, operands: list[Shape], options: dict[str, Any]) -> int:
     """One per entry that is read."""
     return max(map(size, operands), default=0)
@@ -40,6 +55,8 @@ def entries_read(out: Shape, operands: list[Shape], options: dict[str, Any]) -> 
 COSTS: dict[str, Callable[[Shape, list[Shape], dict[str, Any]], int]] = {
     **dict.fromkeys(("matmul", "linear", "dot", "inner", "vecdot", "vdot"), contracted), "einsum": einsum,
     **dict.fromkeys(("sum", "mean", "average", "cumsum", "trace", "nansum", "nanmean"), entries_read),
+    "conv": convolved, "conv_transpose": back_convolved, "conv_weight": weighed,
+    **dict.fromkeys(("max_pool", "avg_pool", "max_unpool", "avg_unpool", "at_max"), entries_read),
 }
 
 

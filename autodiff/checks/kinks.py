@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from autodiff.kinds import Op
-from autodiff.ops import activations, reductions, selecting, shapes, stable, trigonometric
+from autodiff.ops import activations, convolution, pooling, reductions, selecting, shapes, stable, trigonometric
 from autodiff.ops import arithmetic as a
 from autodiff.record import Record
 from autodiff.sites import locate
@@ -134,6 +134,20 @@ def from_neighbour(x: Any, dx: Any, axis: Any = -1, **_: Any) -> Any:
     return distance, 2 * np.max(dx, initial=0)
 
 
+def from_window(x: Any, dx: Any, **options: Any) -> Any:
+    """The largest of a window where another element of it is as large."""
+    top = convolution.samples_last(pooling.highest(x, **options))
+    width = WIDTHS * 2 * np.max(dx, initial=0)
+    pads, seen = pooling.windows(np.shape(x)[2:], **options)
+    padded = convolution.framed(convolution.samples_last(x), pads, -np.inf)
+    gaps = [top - padded[place] for place in seen]
+    tied = sum(gap <= width for gap in gaps) > 1
+    distance = np.full_like(padded, np.inf)
+    for place, gap in zip(seen, gaps):
+        distance[place] = np.minimum(distance[place], np.where(tied, gap, np.inf))
+    return pooling.cropped(distance, np.shape(x)[2:], pads), 2 * np.max(dx, initial=0)
+
+
 KINKS: dict[Op, Callable[..., Any]] = {
     a.absolute: from_zero, a.sign: from_zero, stable.relu: from_zero, a.floor: from_whole,
     a.fabs: from_zero, a.signbit: from_zero, activations.elu: from_zero, activations.leaky_relu: from_zero,
@@ -147,6 +161,7 @@ KINKS: dict[Op, Callable[..., Any]] = {
     a.maximum: apart, a.minimum: apart, a.clip: from_bounds,
     a.greater: apart, a.greater_equal: apart, a.less: apart, a.less_equal: apart, a.equal: apart, a.not_equal: apart,
     reductions.max_: from_top(1), reductions.min_: from_top(-1), selecting.argsort: from_neighbour,
+    pooling.max_pool: from_window,
 }
 
 

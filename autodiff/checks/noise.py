@@ -25,9 +25,11 @@ from autodiff.ops import (
     activations,
     arithmetic,
     contraction,
+    convolution,
     cumulative,
     elementary,
     indexing,
+    pooling,
     products,
     reductions,
     selecting,
@@ -53,23 +55,28 @@ EXACT: set[Op] = {
     arithmetic.maximum, arithmetic.minimum, arithmetic.where, arithmetic.clip, arithmetic.absolute,
     arithmetic.fmax, arithmetic.fmin, arithmetic.fabs, arithmetic.copysign, arithmetic.heaviside, arithmetic.fmod,
     reductions.nanmax, reductions.nanmin, elementary.nan_to_num, activations.hardtanh,
-    arithmetic.negative, elementary.alias, complex_.real, stable.relu,
+    arithmetic.negative, elementary.alias, complex_.real, stable.relu, pooling.max_pool, pooling.at_max,
 }
 # What adds up many terms rounds relative to these, not to their sum, and more often the more they are.
-ADDING: dict[Op, Callable[[Any, Any], float]] = {
-    products.matmul: lambda x, y: np.shape(x)[-1],
-    products.linear: lambda x, y: np.shape(x)[-1],
-    reductions.sum_: lambda x, y: np.size(x) / max(np.size(y), 1),
-    reductions.mean_: lambda x, y: np.size(x) / max(np.size(y), 1),
-    contraction.contract: lambda x, y: max(np.shape(x), default=1),
-    reductions.prod: lambda x, y: np.size(x) / max(np.size(y), 1),
-    reductions.var: lambda x, y: np.size(x) / max(np.size(y), 1),
-    reductions.std: lambda x, y: np.size(x) / max(np.size(y), 1),
-    reductions.norm: lambda x, y: np.size(x) / max(np.size(y), 1),
-    cumulative.cumsum: lambda x, y: max(np.shape(x), default=1),
-    cumulative.cumprod: lambda x, y: max(np.shape(x), default=1),
-    shapes.sum_to: lambda x, y: np.size(x) / max(np.size(y), 1),
+ADDING: dict[Op, Callable[[list[Any], Any], float]] = {
+    products.matmul: lambda xs, y: np.shape(xs[0])[-1],
+    products.linear: lambda xs, y: np.shape(xs[0])[-1],
+    reductions.sum_: lambda xs, y: np.size(xs[0]) / max(np.size(y), 1),
+    reductions.mean_: lambda xs, y: np.size(xs[0]) / max(np.size(y), 1),
+    contraction.contract: lambda xs, y: max(np.shape(xs[0]), default=1),
+    reductions.prod: lambda xs, y: np.size(xs[0]) / max(np.size(y), 1),
+    reductions.var: lambda xs, y: np.size(xs[0]) / max(np.size(y), 1),
+    reductions.std: lambda xs, y: np.size(xs[0]) / max(np.size(y), 1),
+    reductions.norm: lambda xs, y: np.size(xs[0]) / max(np.size(y), 1),
+    cumulative.cumsum: lambda xs, y: max(np.shape(xs[0]), default=1),
+    cumulative.cumprod: lambda xs, y: max(np.shape(xs[0]), default=1),
+    shapes.sum_to: lambda xs, y: np.size(xs[0]) / max(np.size(y), 1),
+    convolution.conv: lambda xs, y: np.size(xs[1]) / len(xs[1]),
+    convolution.conv_transpose: lambda xs, y: np.size(xs[1]) / np.shape(y)[1],
+    convolution.conv_weight: lambda xs, y: np.size(xs[1]) / np.shape(xs[1])[1],
+    pooling.avg_pool: lambda xs, y: np.size(xs[0]) / max(np.size(y), 1),
 }
+PRODUCTS = (products.matmul, products.linear, convolution.conv, convolution.conv_transpose, convolution.conv_weight)
 
 
 @dataclass
@@ -134,10 +141,9 @@ def work(tape: Tape) -> float:
     """Multiply-adds, about: those of matrix products, and one for each element of anything else."""
     total = 0.0
     for r in tape:
-        inner = 1
-        if r.op in (products.matmul, products.linear):
-            x = r.inputs[0]
-            inner = np.shape(x.value if isinstance(x, Record) else x)[-1]
+        inner = 1.0
+        if r.op in PRODUCTS:
+            inner = ADDING[r.op]([x.value if isinstance(x, Record) else x for x in r.inputs], r.value)
         total += inner * sum(np.size(y) for y in parts_of(r.value))
     return total
 
@@ -264,7 +270,7 @@ def shaking(values: Mapping[Record, Any], eps: float, rng: np.random.Generator) 
             return one(y, np.abs(y))
         xs: list[Any] = [now.get(x, x.value) if isinstance(x, Record) else x for x in r.inputs]
         terms = op.analytic(*(None if x is None else np.abs(x) for x in xs), **r.options)
-        return one(y, terms * max(1.0, np.sqrt(ADDING[op](xs[0], y)) / 8))
+        return one(y, terms * max(1.0, np.sqrt(ADDING[op](xs, y)) / 8))
 
     def one(y: Any, size: Any) -> Any:
         return y + eps * size * rng.uniform(-1, 1, np.shape(y))
@@ -276,7 +282,8 @@ def nudged(gradient: Gradient, values: Mapping[Record, Any], kinks: list[Kink], 
            eps: float, rng: np.random.Generator) -> Iterator[tuple[list[Any], list[Any]]]:
     """The gradients with what stands at a kink moved off it, a little and eight times as far.
 
-    First everything is moved up, then everything down, then each element its own way, twice.
+    First everything is moved up, then everything down, then each element its own way, and the opposite way: what is
+    first of equals in one order is last in the other.
     """
     if not kinks:
         return
@@ -285,8 +292,9 @@ def nudged(gradient: Gradient, values: Mapping[Record, Any], kinks: list[Kink], 
         x = np.asarray(value(kink.operand))
         step = 2 * kink.width + 4 * eps * float(np.max(np.abs(x), initial=0) or 1.0)
         amounts[kink.operand] = np.maximum(amounts.get(kink.operand, 0), step * kink.mask)
+    own = {r: rng.uniform(-1, 1, np.shape(amount)) for r, amount in amounts.items()}
     for draw in range(4):
-        ways = {r: rng.uniform(-1, 1, np.shape(amount)) if draw > 1 else 1 - 2 * draw for r, amount in amounts.items()}
+        ways = {r: (own[r] if draw > 1 else 1) * (1 - 2 * (draw % 2)) for r in amounts}
 
         def moved(times: float, ways: Mapping[Record, Any] = ways) -> list[Any]:
             by = {r: times * amount * ways[r] for r, amount in amounts.items()}

@@ -15,10 +15,12 @@ import numpy as np
 from autodiff.kinds import Op, select
 from autodiff.ops import (
     arithmetic,
+    convolution,
     cumulative,
     elementary,
     indexing,
     losses,
+    pooling,
     products,
     reductions,
     selecting,
@@ -274,6 +276,7 @@ STRUCTURE: dict[Op, Saying] = {
     shapes.pad: PLACEMENT, shapes.concatenate: PLACEMENT, shapes.stack: PLACEMENT, shapes.diag: DENSE,
     shapes.tril: of_part, shapes.triu: of_part,
     indexing.item: of_index, indexing.items: of_index, shapes.split: IDENTITY, select: SELECTION,
+    convolution.conv: lambda r, i, samples: BROADCAST if i == 2 else DENSE, pooling.max_pool: SELECTION,
     stable.softmax: RANK_ONE, stable.log_softmax: RANK_ONE,
     cumulative.cumsum: TRIANGULAR, cumulative.cumprod: TRIANGULAR,
     arithmetic.where: lambda r, i, samples: BROADCAST if count(alone(r.inputs[i], samples)) != count(alone(r, samples))

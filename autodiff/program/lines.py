@@ -20,7 +20,7 @@ from autodiff.ops import indexing
 from autodiff.ops import shapes as s
 from autodiff.ops.indexing import holes
 from autodiff.program.embedding import Embedding
-from autodiff.program.helpers import HELPERS
+from autodiff.program.helpers import HELPERS, ROUNDED
 from autodiff.program.literals import array_text, filled_text, number_text
 from autodiff.program.passes import LARGEST, Program, dtype_of, full, value_of
 from autodiff.program.placing import as_object, index_text
@@ -213,7 +213,7 @@ class Layout:
 
     def helper(self, op: Op) -> str:
         """The name of the function that computes an operation, defined above."""
-        if op not in HELPERS:
+        if op not in HELPERS or (self.exact and op in ROUNDED):
             return self.embedding.op(op)
         if op not in self.functions:
             name, source = HELPERS[op]

@@ -20,7 +20,19 @@ from autodiff.naming import ArrayNames
 from autodiff.ops import arithmetic as a
 from autodiff.ops import complex as c
 from autodiff.ops import contraction as con
-from autodiff.ops import cumulative, indexing, linalg, losses, products, random, reductions, selecting, stable
+from autodiff.ops import (
+    convolution,
+    cumulative,
+    indexing,
+    linalg,
+    losses,
+    pooling,
+    products,
+    random,
+    reductions,
+    selecting,
+    stable,
+)
 from autodiff.ops import elementary as e
 from autodiff.ops import shapes as s
 from autodiff.program.literals import array_text, dtype_text, number_text, option_text
@@ -196,6 +208,27 @@ def einsum(r: Record, w: Writer) -> Text:
     return Text(f'np.einsum("{subscripts}", {operands}{path})')
 
 
+def through_windows(r: Record, w: Writer) -> Text:
+    """``conv(x, W, b, padding=2)``: with the margins as numbers, where "same" or rounding up says them otherwise."""
+    assert r.op is not None
+    options = dict(r.options)
+    if not w.exact and (isinstance(options.get("padding"), str) or options.pop("ceil_mode", False)):
+        options["padding"] = pads_of(r)
+    return call(w.helper(r.op), r.inputs, options, r, w)
+
+
+def pads_of(r: Record) -> Any:
+    """The margins of a convolution or of pooling; one number where all are the same."""
+    options, shapes = r.options, [np.shape(value_of(x)) for x in r.inputs]
+    if r.op in (pooling.max_pool, pooling.max_unpool):
+        pads, _ = pooling.windows(shapes[r.op is pooling.max_unpool][2:], **options)
+    else:
+        kernel = options.get("window") or shapes[1][2:]
+        pads = convolution.margins(options["padding"], kernel, options.get("stride", 1), options.get("dilation", 1))
+    sizes = {n for pair in pads for n in pair}
+    return sizes.pop() if len(sizes) == 1 else tuple(pads)
+
+
 def chosen(r: Record, w: Writer) -> Text:
     """``np.where(condition, a, b)``."""
     return Text(f"np.where({', '.join(w.arg(x, r=r) for x in r.inputs)})")
@@ -275,6 +308,8 @@ TEXTS: dict[Op, Writing] = {
     indexing.scatter: added_up, indexing.put: updated, indexing.last: last_written,
     indexing.item: looked_up, indexing.items: looked_up,
     stable.sigmoid: logistic, stable.relu: positive,
+    **dict.fromkeys((convolution.conv, convolution.conv_transpose, convolution.conv_weight, pooling.max_pool,
+                     pooling.max_unpool), through_windows),
     losses.one_hot: hot, losses.squared_error: squared_difference, random.dropout_mask: mask,
     c.real: attribute, c.imag: attribute, c.conj: attribute,
 }
