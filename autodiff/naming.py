@@ -10,7 +10,7 @@ import numpy as np
 
 from autodiff.errors import GradientError
 from autodiff.record import Record
-from autodiff.sites import locate
+from autodiff.sites import Site, is_ours, locate
 
 
 def names_of(records: Iterable[Record], given: Mapping[Record, str] | None = None) -> dict[Record, str]:
@@ -142,19 +142,31 @@ def operand_name(x: Any, text: str, names: Mapping[Record, str]) -> str:
     return repr(x.item() if hasattr(x, "item") and np.size(x) == 1 else x)
 
 
+def line_of(r: Record, names: Mapping[Record, str]) -> tuple[str, str, str, str]:
+    """A record's line of the listing: name, operation, shape and dtype, the user's line."""
+    if r.op is None:
+        expression = "leaf, requires grad" if r.requires_grad else "leaf"
+    else:
+        arguments = operand_names(r, names)
+        arguments += [f"{key}={value!r}" for key, value in r.options.items()]
+        expression = f"{r.op.name}({', '.join(arguments)})"
+    values = r.value if isinstance(r.value, tuple) else (r.value,)
+    kinds = [f"{np.shape(y)} {getattr(y, 'dtype', '')}" for y in values]
+    return names[r], expression, ", ".join(kinds), str(user_site(r) or locate(r.code, r.lasti))
+
+
+def user_site(r: Record) -> Site | None:
+    """The user's line: where it was made, or the layer it was made in was called; None where that is not known."""
+    code, lasti, scope = r.code, r.lasti, r.scope
+    while is_ours(code) and scope is not None:
+        code, lasti, scope = scope.code, scope.lasti, scope.outer
+    return None if is_ours(code) else locate(code, lasti)
+
+
 def listing(records: list[Record], given: Mapping[Record, str]) -> str:
     """The tape as text, a line per record: ``name = op(names)   shape dtype   file:line``."""
     names = names_of(records, given)
-    rows = []
-    for r in records:
-        if r.op is None:
-            expression = "leaf, requires grad" if r.requires_grad else "leaf"
-        else:
-            arguments = operand_names(r, names)
-            arguments += [f"{key}={value!r}" for key, value in r.options.items()]
-            expression = f"{r.op.name}({', '.join(arguments)})"
-        kinds = [f"{np.shape(y)} {y.dtype}" for y in (r.value if isinstance(r.value, tuple) else (r.value,))]
-        rows.append((names[r], expression, ", ".join(kinds), str(locate(r.code, r.lasti))))
+    rows = [line_of(r, names) for r in records]
     widths = [max((len(row[k]) for row in rows), default=0) for k in range(3)]
     return "\n".join(f"{name:<{widths[0]}} = {expression:<{widths[1]}}  {kind:<{widths[2]}}  {line}".rstrip()
                      for name, expression, kind, line in rows)

@@ -12,8 +12,10 @@ from autodiff import Tensor
 if TYPE_CHECKING:
     from nn.module import Module
 
+    Parts = Sequence[tuple[str, Module, Sequence[tuple[str, Tensor]]]]
 
-def tree(parts: Sequence[tuple[str, Module, Sequence[tuple[str, Tensor]]]]) -> str:
+
+def tree(parts: Parts) -> str:
     """A line per module: class and options, its own tensors with their shapes, how many numbers are trained below it.
 
     `parts` are the modules with their paths and own tensors, parents first.
@@ -22,7 +24,7 @@ def tree(parts: Sequence[tuple[str, Module, Sequence[tuple[str, Tensor]]]]) -> s
     for path, module, own in parts:
         step = f"{'  ' * (path.count('.') + 1)}{path.rpartition('.')[2]}: " if path else ""
         options = module.extra_repr()
-        count = sum(parameter.size for parameter in module.parameters())
+        count = trained(module)
         head = f"{step}{type(module).__name__}" + (f"({options})" if options or not count else "")
         cells = [head, ", ".join(f"{name} {shape(tensor)}" for name, tensor in own)]
         if count:
@@ -31,11 +33,20 @@ def tree(parts: Sequence[tuple[str, Module, Sequence[tuple[str, Tensor]]]]) -> s
     return "\n".join(lines)
 
 
+def trained(module: Module) -> int:
+    """How many numbers are trained in it and below it."""
+    return sum(parameter.size for parameter in module.parameters())
+
+
 def shape(tensor: Tensor) -> str:
     """Its shape, and whatever about it is out of the ordinary."""
+    return f"{tensor.shape}{unusual(tensor)}"
+
+
+def unusual(tensor: Tensor) -> str:
+    """What about a tensor is out of the ordinary."""
     dtype = "" if tensor.dtype == np.float64 else f" {tensor.dtype}"
-    frozen = "" if tensor.requires_grad else " not trained"
-    return f"{tensor.shape}{dtype}{frozen}"
+    return dtype + ("" if tensor.requires_grad else " not trained")
 
 
 def without_forward(module: Module) -> str:

@@ -6,6 +6,9 @@ import os
 from dataclasses import dataclass, field
 from typing import Any
 
+from autodiff.display.pieces import picked
+from nn.notebook import history_html
+
 SHOWN = 10          # epochs in the table that `repr` shows
 
 
@@ -54,9 +57,7 @@ class History:
     def __repr__(self) -> str:
         columns = self.columns
         rows = [["epoch", *columns]]
-        epochs = range(len(self))
-        picked = [*epochs] if len(self) <= SHOWN else [*epochs[:SHOWN // 2], None, *epochs[-SHOWN // 2:]]
-        for i in picked:
+        for i in picked(len(self), SHOWN):
             rows.append(["..."] * len(rows[0]) if i is None else
                         [str(i + 1), *(f"{values[i]:.4g}" for values in columns.values())])
         widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
@@ -64,6 +65,9 @@ class History:
         if self.interrupted:
             lines.append(f"interrupted in epoch {len(self) + 1}")
         return "\n".join(lines)
+
+    def _repr_html_(self) -> str | None:
+        return history_html(self)
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as lists of numbers, for JSON."""

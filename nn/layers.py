@@ -10,7 +10,8 @@ import numpy as np
 
 from autodiff import ShapeError, generator
 from nn import functional, init
-from nn.module import Module, Parameter
+from nn.module import Module
+from nn.parameter import Parameter
 
 
 class Linear(Module):

@@ -1,4 +1,4 @@
-"""`Parameter`, what is trained, and `Module`, what holds parameters and other modules.
+"""`Module`, what holds parameters and other modules.
 
 A module keeps no registers. What it holds is what its attributes are, looked up when somebody asks, so
 that ``super().__init__()`` is not needed and reading ``self.weight`` is a plain attribute access.
@@ -19,38 +19,13 @@ from autodiff import Tensor, as_tensor
 from autodiff.record import Record
 from autodiff.sites import is_ours, outside
 from autodiff.state import Scope, scope_now
-from nn import describe
+from nn import describe, notebook
 from nn.errors import ModuleError, StateError
+from nn.parameter import Parameter as Parameter
+from nn.parameter import is_buffer, is_parameter
 
 # Where a module was last called, below which scope, and the scope that this opened.
 LastCall = tuple[Scope | None, CodeType | None, int, Scope | None]
-
-
-class Parameter(Tensor):
-    """A tensor that a module trains: it requires grad, and modules find it among their attributes.
-
-    Parameters
-    ----------
-    data : array_like
-        The initial values; copied. Integers given as numbers or lists become float64.
-    name : str, optional
-        What to call it; by default the attribute it is assigned to, later its path (``fc1.weight``).
-    dtype : dtype, optional
-        The dtype to convert to.
-    requires_grad : bool
-        False freezes it: still a parameter, in `state_dict` and `parameters`, but never trained.
-
-    Examples
-    --------
-    >>> W = nn.Parameter([[1.0, 2.0]], name="W")
-    >>> W
-    Tensor([[1., 2.]], name='W', requires_grad=True)
-    """
-
-    __slots__ = ()
-
-    def __init__(self, data: Any, name: str | None = None, dtype: Any = None, requires_grad: bool = True) -> None:
-        super().__init__(data, requires_grad, name, dtype)
 
 
 class Module:
@@ -256,7 +231,13 @@ class Module:
         return ""
 
     def __repr__(self) -> str:
-        return describe.tree([(path, module, list(own_state(module))) for path, module in self.named_modules()])
+        try:
+            return describe.tree(parts_of(self))
+        except Exception as error:                          # such as a list with modules in it: looking is no fault
+            return f"<{type(self).__name__}: {error}>"
+
+    def _repr_html_(self) -> str | None:
+        return notebook.module_html(lambda: parts_of(self))
 
 
 # ---- calling
@@ -358,6 +339,11 @@ def own_state(module: Module) -> Iterator[tuple[str, Tensor]]:
             yield name, value
 
 
+def parts_of(module: Module) -> list[tuple[str, Module, list[tuple[str, Tensor]]]]:
+    """The modules with their paths and own tensors, parents first."""
+    return [(path, part, list(own_state(part))) for path, part in module.named_modules()]
+
+
 def state_of(module: Module, path: str = "") -> Iterator[tuple[str, Tensor]]:
     """Parameters and buffers under every path that leads to them."""
     for name, tensor in own_state(module):
@@ -370,17 +356,6 @@ def state_of(module: Module, path: str = "") -> Iterator[tuple[str, Tensor]]:
 def joined(path: str, name: str) -> str:
     """A path, one step longer."""
     return f"{path}.{name}" if path else name
-
-
-def is_parameter(name: str, value: Any) -> bool:
-    """Whether an attribute is a parameter of the module that has it."""
-    return isinstance(value, Parameter) or (
-        isinstance(value, Tensor) and value.is_leaf and value.requires_grad and not name.startswith("_"))
-
-
-def is_buffer(name: str, value: Any) -> bool:
-    """Whether an attribute is saved with the module, but not trained."""
-    return isinstance(value, Tensor) and value.is_leaf and not is_parameter(name, value) and not name.startswith("_")
 
 
 def refuse_dotted(module: Module, name: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from autodiff.checks.doctor.explanation import Explanation
-from autodiff.checks.reading.reader import Reading
+from autodiff.checks.reading.findings import Reading
 from autodiff.checks.report_html import report_html
 from autodiff.checks.report_text import in_colour, report_text
 from autodiff.errors import AutodiffError
@@ -143,7 +143,7 @@ class Report:
     def __str__(self) -> str:
         return report_text(self, colour=in_colour())
 
-    def _repr_html_(self) -> str:
+    def _repr_html_(self) -> str | None:
         return report_html(self)
 
     @property

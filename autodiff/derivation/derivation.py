@@ -17,6 +17,7 @@ from autodiff.derivation.notation import (
 from autodiff.derivation.steps import Derived, Step
 from autodiff.derivation.text import Text
 from autodiff.derivation.writer import Block
+from autodiff.display.pieces import shown
 from autodiff.errors import GradientError, OperandError
 from autodiff.record import Record
 from autodiff.reverse import gradients
@@ -148,11 +149,11 @@ class Derivation:
         """The derivation as MathML within XHTML, one well-formed element."""
         return MathML().document(self.blocks)
 
-    def _repr_html_(self) -> str:
-        return MathML().page(self.blocks)
+    def _repr_html_(self) -> str | None:
+        return shown(MathML().page)(self.blocks)
 
-    def _repr_latex_(self) -> str:
-        return self.latex()
+    def _repr_latex_(self) -> str | None:
+        return shown(Derivation.latex)(self)
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
         """What a terminal of IPython shows."""

@@ -14,17 +14,19 @@ from autodiff.derivation.notation import (
     Symbol,
 )
 from autodiff.derivation.writer import Block, Grid, Inline, Lines, Paragraph, Title, Writer, few, short
+from autodiff.display.pieces import framed
 
 MARKS = {"hat": "^", "bar": "¯", "tilde": "~"}
 ALONE = {"\u0302": "hat", "\u0304": "bar", "\u0303": "tilde"}
 SPACE = "http://www.w3.org/1998/Math/MathML"
-STYLE = ("<style>.derivation{line-height:1.7}.derivation h4{margin:1em 0 .3em}.derivation p{margin:.2em 0 .2em 1em}"
+STYLE = (".derivation{line-height:1.7}.derivation h4{margin:1em 0 .3em!important;font-size:1.08em!important}"
+         ".derivation h4:first-child{margin-top:0!important}.derivation p{margin:.2em 0 .2em 1em}"
          ".derivation table{margin-left:1em;border-collapse:collapse;background:none}"
          ".derivation td,.derivation th{padding:.15em .3em;text-align:left;vertical-align:baseline;border:none;"
          "background:none}"
          ".derivation td.left,.derivation td.count,.derivation th.count{text-align:right}"
          ".derivation td.count,.derivation th.count{padding-left:1.5em}"
-         ".derivation td.remark{padding-left:2em;opacity:.75}.derivation math{font-size:1.08em}</style>")
+         ".derivation td.remark{padding-left:2em;opacity:.75}.derivation math{font-size:1.08em}")
 
 
 class MathML(Writer):
@@ -173,9 +175,7 @@ class MathML(Writer):
 
     def page(self, blocks: list[Block]) -> str:
         """The document with its style: what a notebook shows."""
-        text = self.document(blocks)
-        start = text.index(">") + 1
-        return text[:start] + STYLE + text[start:]
+        return framed(self.document(blocks), style=STYLE)
 
 
 def cells(row: tuple[str, ...], kind: str) -> str:
