@@ -7,12 +7,12 @@ ARGS   ?=
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-all lint types check bench docs clean distclean
+.PHONY: help demo test test-all test-browser lint types check bench docs clean distclean
 
 help:                   ## list what make can do
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 	@echo
-	@echo '  ARGS="..." is handed on to demo, test, test-all, bench and docs; PYTHON=... chooses the Python for .venv'
+	@echo '  ARGS="..." is handed on to demo, test, test-all, test-browser, bench and docs; PYTHON=... chooses the Python for .venv'
 
 demo: .venv/demo.stamp  ## train the 3-layer model, compare its gradients with those by hand, draw it
 	$(PY) examples/three_layer.py $(ARGS)
@@ -23,6 +23,11 @@ test: .venv/dev.stamp   ## run the tests, but for the slow ones
 test-all: .venv/dev.stamp ## run every test, the exhaustive suites too
 	$(PY) -m pytest -m "slow or not slow" --timeout 1200 $(ARGS)
 
+test-browser: .venv/dev.stamp ## run the tests of the explorer in a browser; they need chromium
+	@command -v "$${CHROMIUM:-chromium}" >/dev/null || { \
+	    echo 'make: chromium not found. On Debian and Ubuntu: apt install chromium; or name one: CHROMIUM=/path' >&2; exit 1; }
+	$(PY) -m pytest -m browser tests/browser $(ARGS)
+
 lint: .venv/dev.stamp   ## ruff
 	$(PY) -m ruff check .
 
@@ -31,8 +36,8 @@ types: .venv/dev.stamp  ## mypy, strict
 
 check: lint types test  ## lint, types and test: what a change must pass
 
-bench: .venv/dev.stamp  ## time a training step beside plain NumPy, autograd and mygrad
-	env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(PY) benchmarks/eager.py $(ARGS)
+bench: .venv/dev.stamp  ## time the workloads beside every peer that is installed (docs/speed.md)
+	$(PY) -m benchmarks $(ARGS)
 
 docs: .venv/docs.stamp  ## build the pages, every code cell executed, into docs/_build/html
 	$(PY) -m sphinx -W -n --keep-going -q docs docs/_build/html $(ARGS)

@@ -26,13 +26,17 @@ nb_execution_raise_on_error = True
 nb_execution_timeout = 60
 nb_merge_streams = True
 
-# Kernels start with this profile: cells are called "cell 3" wherever a line of the user's code is named.
+# Kernels start with this profile: cells are called "cell 3" wherever a line of the user's code is named, and
+# pictures are shown in the colours of the page.
 profile = HERE / "_build" / "ipython"
 (profile / "profile_default" / "startup").mkdir(parents=True, exist_ok=True)
 (profile / "profile_default" / "startup" / "cells.py").write_text(
     'get_ipython().compile.get_code_name = lambda raw, code, number: f"cell {number}"\n'
-    f"import os, numpy; os.chdir({str(HERE.parent)!r}); numpy.set_printoptions(precision=4, suppress=True)\n"
-    "del os, numpy\n")
+    f"import os, sys, numpy; os.chdir({str(HERE.parent)!r}); numpy.set_printoptions(precision=4, suppress=True)\n"
+    f"sys.path[1:1] = [{str(HERE.parent)!r}, {str(HERE / '_ext')!r}]\n"
+    "from both_themes import both_themes\n"
+    "get_ipython().display_formatter.formatters['text/html'].for_type_by_name('viz.drawing', 'Drawing', both_themes)\n"
+    "del os, sys, numpy, both_themes\n")
 (profile / "profile_default" / "ipython_kernel_config.py").write_text(
     "c = get_config(); c.Application.log_level = 40; c.InteractiveShell.xmode = 'Minimal'\n")
 os.environ["IPYTHONDIR"] = str(profile)

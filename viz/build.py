@@ -10,7 +10,7 @@ import numpy as np
 from autodiff import Tape
 from autodiff.naming import free, names_of
 from autodiff.record import Record
-from autodiff.sites import is_ours, locate
+from autodiff.sites import Site, is_ours, locate
 from viz.choice import Choice, Wish, is_array
 from viz.costs import multiply_adds
 from viz.folding import Group, learned
@@ -55,6 +55,7 @@ class Builder:
         self.arrays = {id(a): name for name, a in arrays.items() if isinstance(a, np.ndarray)}
         self.choice = Choice(tape, self.names, wish)
         self.ids: dict[Any, str] = {}            # of what stands on the tape; arrays by id()
+        self.held: dict[str, Any] = {}           # the other way round: what stands behind each node
         self.used_ids: dict[str, int] = {}
         self.used_names = dict.fromkeys(self.names.values(), 1)
         self.counted: set[Record] = set()        # parameters that a layer's card has counted
@@ -141,6 +142,7 @@ class Builder:
                           int(getattr(held, "nbytes", 0)), multiply_adds(r), line_of(r))
         self.made.tensors[node.id] = node
         self.ids[r] = node.id
+        self.held[node.id] = r
         return node.id
 
     def operation(self, r: Record, scope: str) -> None:
@@ -150,6 +152,7 @@ class Builder:
         constants = tuple(None if isinstance(x, Record) or is_array(x) else constant(x) for x in r.inputs)
         for i, x in enumerate(r.inputs):
             self.operand(x, r, i, op)
+        self.held[op] = r
         aside = self.choice.is_bypassed(r)
         self.made.ops[op] = OpNode(op, r.op.name, constants, r.options, scope, self.names[r], aside,
                                    multiply_adds(r), line_of(r))
@@ -204,6 +207,7 @@ class Builder:
         node = TensorNode(self.new_id(name), name, named, "input", None, "", summarized(a), None, int(a.nbytes))
         self.made.tensors[node.id] = node
         self.ids[id(a)] = node.id
+        self.held[node.id] = a
         return node.id
 
     def array_name(self, a: Any, r: Record, i: int) -> tuple[str, bool]:
@@ -225,6 +229,7 @@ class Builder:
         new = self.new_id(f"layer_{title}")
         self.ids.update(dict.fromkeys(records, new))
         self.layer_ids.add(new)
+        self.held[new] = records
         arrays: dict[Any, str] = {}                  # the names of what comes in without a card of its own
         for r in records:
             for i, x in enumerate(r.inputs):
@@ -300,12 +305,18 @@ def parameters(records: Iterable[Record]) -> list[Record]:
     return list(dict.fromkeys(p for r in records for p in learned(r)))
 
 
-def line_of(r: Record) -> str:
+def site_of(r: Record) -> Site | None:
     """The user's line that made a record: its own, or the call of the layer it was made in."""
     code, lasti, scope = r.code, r.lasti, r.scope
     while is_ours(code) and scope is not None:
         code, lasti, scope = scope.code, scope.lasti, scope.outer
-    return "" if is_ours(code) else str(locate(code, lasti))
+    return None if is_ours(code) else locate(code, lasti)
+
+
+def line_of(r: Record) -> str:
+    """That line as text; "" if there is none."""
+    site = site_of(r)
+    return "" if site is None else str(site)
 
 
 def constant(x: Any) -> str:

@@ -68,10 +68,15 @@ def card(node: TensorNode, theme: Theme, show: frozenset[str], mark: Mark | None
     if columns:
         rows.append(f"<tr><td>{contents(columns)}</td></tr>")
     if mark is not None:
-        colour = of_gradient.right if mark.good else of_gradient.alarm
-        said = text(mark.text, 10, colour, bold=True)
-        rows.append(f'<tr><td align="left" width="{width(mark.text, 10)}">{said}</td></tr>')
+        rows.append(verdict_row(mark, of_gradient))
     return table("".join(rows))
+
+
+def verdict_row(mark: Mark, theme: Theme) -> str:
+    """A verdict at the foot of a card, a little below what is above it."""
+    said = text(mark.text, 10, theme.right if mark.good else theme.alarm, bold=True, longest=48)
+    room = width(shown(mark.text, 48), 10)
+    return f'<tr><td align="left" valign="bottom" height="17" width="{room}">{said}</td></tr>'
 
 
 def blanked(theme: Theme, fill: str) -> Theme:
@@ -107,7 +112,8 @@ def picture(summary: Summary, theme: Theme) -> str:
                              for row in summary.numbers), padding=2)
     if summary.heat:
         down, across = (n * (CELL + 1) + 1 for n in (len(summary.heat), len(summary.heat[0])))
-        fixed = f' width="{across}" height="{down}" fixedsize="true"'       # or a long name would stretch it
+        # Of a fixed size, or a long name would stretch it; the ground shows as lines around cells of zero.
+        fixed = f' width="{across}" height="{down}" fixedsize="true" bgcolor="{blend(theme.zero, theme.subtle, 0.3)}"'
         return table("".join(f"<tr>{''.join(cell(part, theme) for part in row)}</tr>"
                              for row in summary.heat), spacing=1, more=fixed)
     return text("empty", 9, theme.subtle)
@@ -172,12 +178,11 @@ def layer_card(node: LayerNode, theme: Theme, show: frozenset[str], mark: Mark |
         else:
             wrong = not isfinite(node.norm)
             rows.append(text(f"gradient norm {number(node.norm)}", 9, theme.alarm if wrong else theme.backward, wrong))
-    if mark is not None:
-        rows.append(text(mark.text, 10, theme.right if mark.good else theme.alarm, bold=True, longest=48))
     room = max(width(shown(node.name, 40), 13) + (width(f"   × {node.count:,}", 13) if node.count > 1 else 0),
                width("  ".join(facts), 9) if facts else 0)
     first = f'<tr><td align="left" width="{room}">{rows[0]}</td></tr>'
-    return table(first + "".join(f'<tr><td align="left">{row}</td></tr>' for row in rows[1:]), padding=1)
+    last = verdict_row(mark, theme) if mark is not None else ""
+    return table(first + "".join(f'<tr><td align="left">{row}</td></tr>' for row in rows[1:]) + last, padding=1)
 
 
 def bars(values: Sequence[float], theme: Theme) -> str:

@@ -117,7 +117,7 @@ class Choice:
     def is_bypassed(self, r: Record) -> bool:
         """Whether a result is only a step on the way: the W.T of `x @ W.T`, which says nothing that W does not."""
         return (r.op is not None and r.op.name == "transpose" and isinstance(r.inputs[0], Record)
-                and r.inputs[0].op is None and len(self.users.get(r, ())) == 1 and r is not self.output
+                and len(self.users.get(r, ())) == 1 and r is not self.output
                 and not r.name and r not in self.given)
 
     def is_bare(self, r: Record) -> bool:

@@ -9,8 +9,8 @@ from math import isfinite, log10
 from textwrap import wrap
 
 from viz.cards import card, layer_card, table, text
-from viz.graph import Edge, Graph, LayerNode, OpNode, TensorNode
-from viz.layout import Chip, arranged
+from viz.graph import Edge, Graph, LayerNode, OpNode, ScalarNode, TensorNode
+from viz.layout import Chip, Layout, arranged
 from viz.look import Look
 from viz.scopes import Cluster, ancestry
 from viz.symbols import symbol
@@ -65,12 +65,18 @@ def lane_width(norm: float | None, largest: float) -> float:
 class Writer:
     """A graph, its layout and its colours on the way to becoming text."""
 
-    def __init__(self, graph: Graph, look: Look) -> None:
+    nodesep, ranksep = 0.3, 0.36            # between the nodes, in inches,
+    margin = "0.1,0.06"                     # and within them
+    arrows = 0.6
+
+    def __init__(self, graph: Graph, look: Look, layout: Layout | None = None) -> None:
         self.graph = graph
-        self.layout = arranged(graph)
+        self.layout = layout or arranged(graph)
         self.look = look
         self.theme, self.show, self.rankdir = look.theme, look.show, look.rankdir
         self.largest = graph.largest
+        self.is_two_way = "gradients" in look.show and any(e.norm is not None for e in graph.edges)
+        self.referred = {chip.source for chip in self.layout.chips.values()}
         self.begins: dict[str, int] = {}        # in which row a cluster has its first box
         for i, row in enumerate(self.layout.rows):
             for node in row:
@@ -84,13 +90,13 @@ class Writer:
     def statements(self) -> Iterator[str]:
         """Settings, the rows with their clusters, the edges, the caption."""
         theme = self.theme
-        yield "graph " + attributes(rankdir=self.rankdir, newrank="true", bgcolor=theme.background, pad=0.25,
-                                    nodesep=0.3, ranksep=0.55 if self.graph.layers else 0.4, fontname=FONT,
-                                    fontcolor=theme.ink)
+        yield "graph " + attributes(rankdir=self.rankdir, newrank="true", bgcolor=theme.background, pad=0.15,
+                                    nodesep=self.nodesep, ranksep=0.5 if self.graph.layers else self.ranksep,
+                                    fontname=FONT, fontcolor=theme.ink)
         yield "node " + attributes(fontname=FONT, fontsize=11, fontcolor=theme.ink, shape="box",
-                                   margin="0.1,0.06")
+                                   margin=self.margin)
         yield "edge " + attributes(fontname=FONT, fontsize=9, color=theme.forward, penwidth=1.3,
-                                   arrowsize=0.6)
+                                   arrowsize=self.arrows)
         rows = list(enumerate(self.layout.rows))
         if self.rankdir == "LR":                # engines stack what goes from left to right from the bottom
             rows = [(i, row[::-1]) for i, row in reversed(rows)]
@@ -149,7 +155,7 @@ class Writer:
             return self.layer(op) if isinstance(op, LayerNode) else self.disc(op)
         return self.chip(self.layout.chips[node])
 
-    def asked(self, node: TensorNode | OpNode | LayerNode, fill: str) -> tuple[str, str]:
+    def asked(self, node: TensorNode | OpNode | LayerNode | ScalarNode, fill: str) -> tuple[str, str]:
         """The words and the colour of fill that the reader's own functions give a node; "" for none."""
         look = self.look
         words = look.label(node) if look.label is not None else None
@@ -158,13 +164,25 @@ class Writer:
             raise ValueError(f"colour= must give a colour as six hexadecimal digits, '#ffcc00', not {colour!r}")
         return "" if words is None else str(words), colour or fill
 
+    def known(self, id: str) -> frozenset[str]:
+        """What of a card can be seen by now."""
+        moment = self.look.moment
+        return frozenset(("values", "gradients")) if moment is None else frozenset(
+            part for part, ids in (("values", moment.values), ("gradients", moment.gradients)) if id in ids)
+
+    def ring(self, id: str, plain: str) -> str:
+        """The colour of the line around an operation that is suspected or runs, else the plain one."""
+        theme, look = self.theme, self.look
+        if look.moment is not None and id == look.moment.running:
+            return theme.backward if id in look.moment.back else theme.forward
+        return theme.alarm if id in look.suspects else plain
+
     def tensor(self, node: TensorNode) -> str:
         """A card."""
-        theme, moment = self.theme, self.look.moment
+        theme = self.theme
         words, fill = self.asked(node, theme.fill[node.role])
         hint = f"{node.name}: {node.role}, shape {node.value.shape}, {node.value.dtype}"
-        known = frozenset(("values", "gradients")) if moment is None else frozenset(
-            part for part, ids in (("values", moment.values), ("gradients", moment.gradients)) if node.id in ids)
+        known = self.known(node.id)
         if fill != theme.fill[node.role]:
             theme = replace(theme, fill={**theme.fill, node.role: fill})
         label = card(node, theme, self.show, self.look.marks.get(node.id), known)
@@ -187,28 +205,29 @@ class Writer:
         words, fill = self.asked(node, theme.scope_fill)
         mark = self.look.marks.get(node.id)
         label = self.with_words(layer_card(node, theme, self.show, mark), words)
-        suspect = node.id in self.look.suspects
+        ring = self.ring(node.id, theme.border["intermediate"])
         return f"{quoted(node.id)} " + attributes(
-            id=node.id, label=f"<{label}>", style="rounded,filled", penwidth=2.5 if suspect else 1.6,
-            peripheries=2 if node.count > 1 else 1, fillcolor=fill,
-            color=theme.alarm if suspect else theme.border["intermediate"],
+            id=node.id, label=f"<{label}>", style="rounded,filled",
+            penwidth=1.6 if ring == theme.border["intermediate"] else 2.5,
+            peripheries=2 if node.count > 1 else 1, fillcolor=fill, color=ring,
             tooltip=tooltip(f"{node.name} {node.kind}: {', '.join(node.names) or 'nothing'} learned in it"))
 
     def disc(self, node: OpNode) -> str:
         """An operation: a circle for a sign, a pill for a word; a ring around it if it is suspected or runs."""
-        theme, look = self.theme, self.look
+        theme = self.theme
         own, fill = self.asked(node, theme.disc)
         words = shown(own or symbol(node.op, node.constants, node.options))
+        if node.id in self.referred and not own:            # it has no card that could say so
+            words = shown(f"{words} → {node.result}")
         small = node.aside
-        if len(words) < 3:
+        if len(words) < 3 and width(words, 13) < 25:
             side = 0.26 if small else 0.36
-            size, form = 9 if small else 13, dict(shape="circle", style="filled", width=side, height=side)
-        else:
+            size, form = 9 if small else 13, dict(shape="circle", style="filled", width=side, height=side,
+                                                  fixedsize="true")
+        else:                                               # at least as wide as this: fonts differ
             room = round(width(words, 11) / 72 + 0.12, 2)
-            size, form = 11, dict(style="rounded,filled", width=room, height=0.3)
-        ring = theme.alarm if node.id in look.suspects else fill
-        if look.moment is not None and node.id == look.moment.running:
-            ring = theme.backward if node.id in look.moment.back else theme.forward
+            size, form = 11, dict(style="rounded,filled", width=room, height=0.3, margin="0.04,0.01")
+        ring = self.ring(node.id, fill)
         if ring != fill:
             form["penwidth"] = 4
         hint = node.op + "".join(f", {key}={value!r}" for key, value in node.options.items())
@@ -216,8 +235,7 @@ class Writer:
         hint += f"\n{node.where}" if node.where else ""
         return f"{quoted(node.id)} " + attributes(
             id=node.id, label=f"<{text(words, size, readable_on(fill) if fill != theme.disc else theme.on_disc)}>",
-            **form, fixedsize="true",
-            fillcolor=fill, color=ring, tooltip=tooltip(hint))
+            **form, fillcolor=fill, color=ring, tooltip=tooltip(hint))
 
     def chip(self, chip: Chip) -> str:
         """A reference to a tensor elsewhere."""
@@ -247,12 +265,12 @@ class Writer:
             options["dir"] = "back"
         if e.id in self.layout.main:
             options["weight"] = STRAIGHT
-        if not e.flows or "gradients" not in self.show:
+        if not e.flows or not self.is_two_way:
             options |= dict(color=forward if e.flows else self.theme.subtle, penwidth=1.3 if e.flows else 1)
         else:
             options |= dict(dir="both", color=":".join((backward, forward) if flipped else (forward, backward)),
                             penwidth=lane_width(e.norm, self.largest))
-        if e.norm is not None and "gradients" in self.show:
+        if e.norm is not None and self.is_two_way:
             options["tooltip"] = tooltip(f"gradient norm {number(e.norm)}")
         ends = (e.target, e.source) if flipped else (e.source, e.target)
         return f"{quoted(ends[0])} -> {quoted(ends[1])} {attributes(**options)}"
@@ -264,7 +282,7 @@ class Writer:
         if e.norm is not None and not isfinite(e.norm):
             backward = theme.alarm
         if moment is not None:
-            op = e.target if e.target in self.graph.ops else e.source
+            op = e.source if e.target in self.graph.tensors else e.target
             forward = forward if op in moment.ran else theme.scope_border
             backward = backward if op in moment.back else theme.scope_border
         return forward, backward
@@ -272,7 +290,16 @@ class Writer:
     # ---- the caption
 
     def caption(self) -> str:
-        """What the picture does not say by itself: what is hidden, and how to read a heatmap."""
+        """What happens or was found, aloud; then what the picture does not say by itself."""
+        sentences = self.sentences()
+        aloud = [*self.look.said] + ([self.look.moment.title] if self.look.moment else [])
+        lines = [(line, 12, self.theme.ink) for sentence in aloud for line in wrap(sentence, 90)]
+        lines += [(" ", 5, self.theme.subtle)] if aloud and sentences else []
+        lines += [(line, 9, self.theme.subtle) for sentence in sentences for line in wrap(sentence, 100)]
+        return "".join(text(line, size, colour, longest=100) + '<br align="left"/>' for line, size, colour in lines)
+
+    def sentences(self) -> list[str]:
+        """What is hidden, and how to read lanes and heatmaps."""
         sentences = list(self.graph.notes)
         if self.graph.convention and "shapes" in self.show:
             sentences.append(self.graph.convention)
@@ -286,8 +313,4 @@ class Writer:
             sentences.append(f"Heatmaps: {hues}, full colour the largest entry.")
             if any(summary.is_averaged for summary in maps):
                 sentences.append(f"Beyond {CELLS}×{CELLS} entries a cell is the mean of a block of entries.")
-        aloud = [*self.look.said] + ([self.look.moment.title] if self.look.moment else [])
-        lines = [(line, 12, self.theme.ink) for sentence in aloud for line in wrap(sentence, 90)]
-        lines += [(" ", 5, self.theme.subtle)] if aloud and sentences else []
-        lines += [(line, 9, self.theme.subtle) for sentence in sentences for line in wrap(sentence, 100)]
-        return "".join(text(line, size, colour, longest=100) + '<br align="left"/>' for line, size, colour in lines)
+        return sentences

@@ -13,19 +13,21 @@ from viz import engines
 from viz.build import graph_of
 from viz.choice import Wish
 from viz.dot import HEAD, TAIL, lines_of
+from viz.explorer import Origin, explorer
 from viz.frames import moments
 from viz.graph import Graph
 from viz.look import PARTS, Look
 from viz.scalar_dot import scalar_lines
 from viz.scalars import scalars_of
 from viz.scopes import Cluster
+from viz.text import shown
 from viz.themes import THEMES
 from viz.verdicts import verdicts
 
 if TYPE_CHECKING:
     import graphviz
 
-SUFFIXES = (".svg", ".png", ".pdf", ".dot")
+SUFFIXES = (".svg", ".png", ".pdf", ".dot")      # of a picture; a page ends in .html
 
 
 def draw(output: Tensor, *, level: str = "op", theme: str = "light", names: Mapping[str, Any] | None = None,
@@ -76,8 +78,8 @@ def draw(output: Tensor, *, level: str = "op", theme: str = "light", names: Mapp
         From `ad.compare`: marks each parameter as right or wrong with the size of the error, and the operation at
         which the mistake was made.
     label, colour : callable, optional
-        Called with each node (a `TensorNode`, `OpNode` or `LayerNode` of `viz.graph`): words for its card or disc,
-        its colour as "#ffcc00"; None leaves it as it is.
+        Called with each node (a `TensorNode`, `OpNode`, `LayerNode` or `ScalarNode` of `viz.graph`): words for its
+        card or disc, its colour as "#ffcc00"; None leaves it as it is.
 
     Returns
     -------
@@ -123,15 +125,14 @@ def draw(output: Tensor, *, level: str = "op", theme: str = "light", names: Mapp
     given = names or {}
     tape = Tape(output, names={name: t for name, t in given.items() if isinstance(t, Tensor)})
     look = Look(THEMES[theme], parts, rankdir, label, colour)
-    if level == "scalar":
-        return Drawing(scalars_of(tape, zoom, given, "gradients" in parts), look)
-    wish = Wish(level, "gradients" in parts, fold, (expand,) if isinstance(expand, str) else tuple(expand), max_nodes,
+    wish = Wish("op" if level == "scalar" else level, "gradients" in parts, fold,
+                (expand,) if isinstance(expand, str) else tuple(expand), max_nodes,
                 None if around is None else tape.find(around), radius)
-    graph = graph_of(tape, wish, given)
+    graph = scalars_of(tape, zoom, given, "gradients" in parts) if level == "scalar" else graph_of(tape, wish, given)
     if compare is not None:
         marks, suspects, said = verdicts(graph, compare)
         look = replace(look, marks=marks, suspects=suspects, said=said)
-    return Drawing(graph, look)
+    return Drawing(graph, look, Origin(tape, wish, given, compare))
 
 
 def one_of(option: str, value: str, known: tuple[str, ...]) -> None:
@@ -156,9 +157,10 @@ class Drawing:
     'x'
     """
 
-    def __init__(self, graph: Graph, look: Look) -> None:
+    def __init__(self, graph: Graph, look: Look, origin: Origin) -> None:
         self.graph = graph
         self._look = look
+        self._origin = origin           # it keeps the tape; the graph alone would not
         self._engine: str | None = None
 
     @property
@@ -201,8 +203,41 @@ class Drawing:
         """
         return self._render("png")
 
+    def html(self, path: str | Path | None = None) -> str:
+        """The explorer: the picture as one HTML page that needs no network, no library and no dot engine.
+
+        It plays backprop forward and backward, and tells of each node its value, formula, local Jacobian, rule,
+        gradient, derivation and line. Layers fold in it; of a picture of scalars it shows the operations. It stays
+        under 2 MB: large arrays are summarised, and what is left out is said in it.
+
+        Parameters
+        ----------
+        path : str or Path, optional
+            A file to write it to; an existing one is overwritten.
+
+        Returns
+        -------
+        str
+            The page.
+
+        Raises
+        ------
+        AutodiffError
+            If a value was changed in place since it was drawn.
+
+        Examples
+        --------
+        >>> W = ad.Tensor([[1.0, -1.0]], requires_grad=True)
+        >>> viz.draw(np.tanh(W).sum()).html().startswith("<!doctype html>")
+        True
+        """
+        text = explorer(self._origin, self._look, self.graph)
+        if path is not None:
+            Path(path).write_text(text, encoding="utf-8")
+        return text
+
     def save(self, path: str | Path) -> Path:
-        """Write the picture to a file, as its suffix says: ``.svg``, ``.png``, ``.pdf`` or ``.dot``.
+        """Write the picture to a file, as its suffix says: ``.svg``, ``.png``, ``.pdf``, ``.dot`` or ``.html``.
 
         Parameters
         ----------
@@ -224,10 +259,12 @@ class Drawing:
         """
         path = Path(path)
         suffix = path.suffix.lower()
-        if suffix not in SUFFIXES:
+        if suffix not in (*SUFFIXES, ".html"):
             raise ValueError(f"cannot tell from {path.name!r} what to write; "
-                             f"end the name in {', '.join(SUFFIXES)}")
-        if suffix == ".dot":
+                             f"end the name in {', '.join(SUFFIXES)}, .html")
+        if suffix == ".html":
+            self.html(path)
+        elif suffix == ".dot":
             path.write_text(self.dot, encoding="utf-8")
         else:
             data = self._render(suffix[1:], path)
@@ -255,7 +292,7 @@ class Drawing:
         Raises
         ------
         ValueError
-            At level "scalar", or for another format.
+            For another format.
         RenderError
             If there is no dot engine, or it cannot write this format.
 
@@ -269,12 +306,11 @@ class Drawing:
         ['frame-000.dot', 'frame-001.dot', 'frame-002.dot', 'frame-003.dot', 'frame-004.dot', 'frame-005.dot']
         """
         one_of("format", format, tuple(suffix[1:] for suffix in SUFFIXES))
-        if self.graph.scalars:
-            raise ValueError("frames are drawn of operations or layers: level='op' or level='layer'")
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        return [Drawing(self.graph, replace(self._look, moment=moment)).save(folder / f"frame-{i:03}.{format}")
-                for i, moment in enumerate(moments(self.graph))]
+        looks = [replace(self._look, moment=moment) for moment in moments(self.graph)]
+        return [Drawing(self.graph, look, self._origin).save(folder / f"frame-{i:03}.{format}")
+                for i, look in enumerate(looks)]
 
     def digraph(self) -> graphviz.Digraph:
         """The picture as a `graphviz.Digraph`, to add to; its `source` is `dot`."""
@@ -294,7 +330,7 @@ class Drawing:
             (len(graph.tensors), "tensor"), (layers, "layer"), (len(graph.ops) - layers, "operation"))
         told = [f"{n} {word}{'s' if n != 1 else ''}" for n, word in (*parts, (len(graph.clusters), "scope"))
                 if n or word in ("tensor", "operation")]
-        return f"<Drawing of {graph.title}: {', '.join(told)}>"
+        return f"<Drawing of {shown(graph.title)}: {', '.join(told)}>"
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         """What a notebook shows: the picture, or without an engine this text. Never raises."""

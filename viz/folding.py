@@ -129,6 +129,7 @@ def runs_of(units: Sequence[Unit], free: Sequence[bool]) -> list[tuple[int, int,
             if times >= LEAST and times * period > best[0]:
                 best = (times * period, period, times)
         length, period, times = best
+        i += begin(units, marks, i, length, period)
         run = units[i:i + length]
         if length and (any(unit.cluster for unit in run) or length >= ALONE) and in_line(run, period):
             found.append((i, period, times))
@@ -136,6 +137,16 @@ def runs_of(units: Sequence[Unit], free: Sequence[bool]) -> list[tuple[int, int,
         else:
             i += 1
     return found
+
+
+def begin(units: Sequence[Unit], marks: Sequence[int], start: int, length: int, period: int) -> int:
+    """How much later a run had better begin: with what is learned, if it is as long then."""
+    for late in range(period):
+        first = start + late
+        same = marks[first:first + length - period] == marks[first + period:first + length]
+        if same and first + length <= len(marks) and any(map(learned, units[first].records)):
+            return late
+    return 0
 
 
 def signature(unit: Unit) -> Any:

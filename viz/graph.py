@@ -1,6 +1,6 @@
 """What is drawn: a tape as nodes, edges and clusters, knowing nothing of how any of them looks.
 
-A graph holds summaries, not records, so keeping a picture does not keep the tape alive.
+A graph holds summaries, not records, so keeping a graph does not keep the tape alive.
 """
 
 from __future__ import annotations
@@ -177,6 +177,10 @@ class ScalarNode:
         ∂loss/∂self; None where none flows.
     scope : str
         The id of the cluster it belongs to; "" for none.
+    tensor : str
+        What the tensor is called that it is an entry of.
+    at : tuple of int
+        Which entry of it.
     """
 
     id: str
@@ -186,6 +190,8 @@ class ScalarNode:
     value: str
     gradient: str | None
     scope: str
+    tensor: str = ""
+    at: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,6 +263,12 @@ class Graph:
         return len(self.tensors) + len(self.ops) + len(self.scalars)
 
     @property
+    def steps(self) -> list[str]:
+        """The ids of what runs: operations and layers, or the scalars that are computed."""
+        computed = {e.target for e in self.edges}
+        return list(self.ops) or [id for id in self.scalars if id in computed]
+
+    @property
     def layers(self) -> list[LayerNode]:
         """The cards of folded layers."""
         return [node for node in self.ops.values() if isinstance(node, LayerNode)]
@@ -267,8 +279,10 @@ class Graph:
         return max((e.norm for e in self.edges if e.norm is not None and e.norm < float("inf")), default=0.0)
 
     def name(self, id: str) -> str:
-        """What a node is called: a tensor or layer by its name, an operation by that of its result."""
+        """What a node is called: a tensor, scalar or layer by its name, an operation by that of its result."""
         if id in self.tensors:
             return self.tensors[id].name
+        if id in self.scalars:
+            return self.scalars[id].name
         node = self.ops.get(id)
         return self.beyond.get(id, "") if node is None else node.name if isinstance(node, LayerNode) else node.result

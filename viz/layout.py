@@ -16,7 +16,7 @@ from viz.graph import Edge, Graph, OpNode
 from viz.scopes import ancestry
 
 UNBROKEN = 5                # a computation of at most this many operations in a line is one row
-SHORT, LONG = 4, 9          # in a longer one, how many a row holds, at least and at most
+SHORT, LONG = 4, 6          # in a longer one, how many a row holds, at least and at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,19 +192,32 @@ class Arranger:
         chip = f"{e.source}:{e.target}"
         if chip not in layout.chips:
             layout.chips[chip] = Chip(chip, e.source, self.graph.name(e.source), hidden)
-            layout.scope[chip] = layout.scope[e.target]
+            layout.scope[chip] = self.scope_of_chip(e, layout)
             self.row[chip] = self.row[e.target]
         return replace(e, source=chip)
+
+    def scope_of_chip(self, e: Edge, layout: Layout) -> str:
+        """The box of a chip: where a row begins, outside of what it goes into; elsewhere that of its operation."""
+        if self.depth.get(e.target, 2) > 1 or e.source not in layout.scope:
+            return layout.scope[e.target]
+        clusters = self.graph.clusters
+        around = ancestry(layout.scope[e.source], clusters)
+        common = [c for c, d in zip(ancestry(layout.scope[e.target], clusters), around, strict=False) if c == d]
+        return common[-1] if common else ""
 
     def is_far(self, e: Edge) -> bool:
         """Whether an edge within a row passes over other nodes, while its source has a use nearby too."""
         tensor = self.graph.tensors.get(e.source)
         if tensor is None or e.target not in self.graph.ops:
             return False
-        nearest = min(self.depth[use.target] for use in self.out_of[e.source]
-                      if self.row[use.target] == self.row[e.target])
-        passed = self.depth[e.target] - nearest
-        return passed >= (1 if tensor.role == "parameter" else 2)
+        uses = [use for use in self.out_of[e.source] if self.row[use.target] == self.row[e.target]]
+        nearest = min(uses, key=lambda use: self.depth[use.target])
+        passed = self.depth[e.target] - self.depth[nearest.target]
+        if self.into.get(e.source):
+            return passed >= 2
+        # A leaf that stands beside an operation stands there only; data at the begin of a row branch.
+        beside = len(self.into[e.target]) > 1 and (tensor.role == "parameter" or self.depth[e.target] > 1)
+        return passed >= 1 or (beside and e.target != nearest.target)
 
     def reading_order(self, layout: Layout) -> list[str]:
         """All nodes: before each operation its operands, behind it its results."""
@@ -239,7 +252,8 @@ class Arranger:
     def chain(self, node: str, into: dict[str, list[Edge]], layout: Layout) -> list[str]:
         """A leaf or chip, behind the transpose that may stand before the operation; [] for a result."""
         if node in self.graph.ops:
-            return [node, *(e.source for e in into.get(node, []))] if self.is_aside(node) else []
+            before = [e.source for e in into.get(node, [])]
+            return [node, *before] if self.is_aside(node) and not any(map(into.get, before)) else []
         return [] if into.get(node) else [node]
 
     def importance(self, e: Edge, chain: list[str], into: dict[str, list[Edge]],

@@ -104,7 +104,9 @@ class Expansion:
             made.notes.append(f"Only {self.label(start[0])} and what it is computed from within {zoom[0]} is drawn.")
             if np.size(start[0].holder.value) > (np.shape(start[0].holder.value) or (1,))[-1]:
                 made.notes.append("The gradient of what other samples use too, such as a parameter, is that of all.")
-        Drawer(self, made, found).draw(order)
+        drawer = Drawer(self, made, found)
+        drawer.draw(order)
+        made.output = drawer.ids[start[0]] if len(start) == 1 else ""
         made.title = self.label(start[0]) if zoom is not None else self.names[self.output]
         return made
 
@@ -240,15 +242,21 @@ class Expansion:
         self.rows[r, at] = found
         return found
 
+    def name(self, e: Element) -> str:
+        """What the tensor or array is called that holds an entry."""
+        if isinstance(e.holder, Record):
+            return self.names[e.holder]
+        return self.array_names.get(id(e.holder.array), "array")
+
+    def place(self, e: Element) -> tuple[int, ...]:
+        """Where in it the entry stands."""
+        shape = np.shape(e.holder.value if isinstance(e.holder, Record) else e.holder.array)
+        return tuple(map(int, np.unravel_index(e.at, shape))) if shape else ()
+
     def label(self, e: Element) -> str:
         """What an entry is called: "W1[0,1]"."""
-        if isinstance(e.holder, Record):
-            name, shape = self.names[e.holder], np.shape(e.holder.value)
-        else:
-            name, shape = self.array_names.get(id(e.holder.array), "array"), e.holder.array.shape
-        if int(np.prod(shape)) == 1:
-            return name
-        return f"{name}[{','.join(map(str, np.unravel_index(e.at, shape)))}]"
+        size = np.size(e.holder.value if isinstance(e.holder, Record) else e.holder.array)
+        return self.name(e) if size == 1 else f"{self.name(e)}[{','.join(map(str, self.place(e)))}]"
 
 
 class Drawer:
@@ -282,7 +290,7 @@ class Drawer:
         if not place or (self.of.inside is not None and r not in self.of.inside):
             return ""
         shape = np.shape(r.value)
-        at = [int(i) for i in np.unravel_index(e.at, shape)] if shape else []
+        at = self.of.place(e)
         layer = self.of.clusters[place]
         key = f"{place}.{'.'.join(map(str, at))}"
         if key not in self.made.clusters:
@@ -319,7 +327,7 @@ class Drawer:
         named = not terms or not isinstance(r, Record) or bool(r.name) or r in of.tape.given
         self.made.scalars[new] = ScalarNode(
             new, self.sign(e, single), of.label(e) if named else "", self.role(r), number(self.value(e)),
-            None if gradient is None else number(gradient), scope)
+            None if gradient is None else number(gradient), scope, of.name(e), of.place(e))
         for source, d, flows in lanes:
             self.made.edges.append(self.edge(source, new, d, flows, gradient))
 

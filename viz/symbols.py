@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from autodiff.ops.indexing import HOLE
+
 INFIX = {
     "add": "+", "subtract": "−", "multiply": "×", "divide": "÷", "power": "^", "matmul": "@",
     "remainder": "mod", "floor_divide": "//", "float_power": "^",
@@ -77,4 +79,4 @@ def index(i: Any) -> str:
     if isinstance(i, slice):
         ends = [i.start, i.stop] + ([i.step] if i.step is not None else [])
         return ":".join("" if end is None else str(end) for end in ends)
-    return "…" if i is Ellipsis else str(i)
+    return "…" if i is Ellipsis else "·" if i is HOLE else str(i)

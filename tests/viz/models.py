@@ -1,5 +1,8 @@
 """The computations that the pictures' tests draw: small, and the same every time."""
 
+from copy import copy
+from dataclasses import replace
+
 import numpy as np
 
 import autodiff as ad
@@ -48,3 +51,48 @@ def unrolled(n):
         with ad.scope("cell", "RNN"):
             h = np.tanh(x @ Wx.T + h @ Wh.T)
     return (h ** 2).mean()
+
+
+def attention():
+    """Three branches from one input, which come together again; then what came in is added."""
+    x = numbers(3, 2)
+    with ad.scope("attention", "Attention"):
+        q, k, v = (ad.linear(x, parameter(f"W{c}", 2, 2, start=i)).named(c) for i, c in enumerate("qkv"))
+        mixed = ad.softmax(q @ k.T / 2, axis=-1) @ v
+    out = x + mixed
+    return (out ** 2).mean()
+
+
+def second_derivative():
+    """A gradient's gradient: the seed is used again and again, and so is x."""
+    x = ad.Tensor(0.7, requires_grad=True, name="x")
+    y = np.sin(x) * np.exp(x)
+    [dy] = ad.gradients(y, [x], record=True)
+    return ad.gradients(dy, [x], record=True)[0].named("d2y")
+
+
+def by_hand(held, slip=False):
+    """The gradients of the 3-layer net, derived by hand; with a slip, σ' is left out once."""
+    dz = held["a3"].data - held["y"]
+    grads = {}
+    for l in (3, 2, 1):
+        before = held["x"] if l == 1 else held[f"a{l - 1}"].data
+        grads[f"W{l}"], grads[f"b{l}"] = dz.T @ before, dz.sum(axis=0)
+        dz = dz @ held[f"W{l}"].data
+        if l > 1 and not (slip and l == 3):
+            dz = dz * before * (1 - before)
+    return grads
+
+
+def wrong():
+    """A small 3-layer net, and the report on a derivation of its gradients with a slip."""
+    loss, held = three_layers((2, 2, 2, 1))
+    return loss, ad.compare(loss, by_hand(held, slip=True))
+
+
+def looking(drawing, **changes):
+    """The same drawing, but for how it looks."""
+    other = copy(drawing)
+    other.__dict__.pop("_lines", None)
+    other._look = replace(drawing._look, **changes)
+    return other

@@ -136,6 +136,27 @@ def test_only_the_known_warning_is_dropped(drawing, tmp_path, no_engine):
         drawing.svg()
 
 
+# ---- time
+
+TIMED = """
+import os, viz
+from tests.viz.models import three_layers
+loss, _ = three_layers((30, 16, 8, 1), samples=32)
+for _ in range(2):
+    before = sum(os.times()[:4])
+    viz.draw(loss).svg()
+    print(sum(os.times()[:4]) - before)
+"""
+
+
+def test_the_notes_net_with_its_svg_takes_no_time():
+    """In seconds of this process and its engine's, the first time and the second: others may be busy."""
+    root = str(Path(viz.__path__[0]).parent)
+    done = subprocess.run([sys.executable, "-c", TIMED], capture_output=True, text=True, check=True, cwd=root,
+                          env={**os.environ, "PYTHONPATH": root})
+    assert max(map(float, done.stdout.split())) < 0.15
+
+
 # ---- notebooks and text
 
 def test_a_notebook_shows_the_picture(drawing):

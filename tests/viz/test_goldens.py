@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import viz
-from tests.viz.models import deep, three_layers, unrolled
+from tests.viz.models import attention, deep, second_derivative, three_layers, unrolled, wrong
 
 GOLDEN = Path(__file__).parent / "golden"
 PICTURES = {
@@ -23,7 +23,16 @@ PICTURES = {
     "notes-print": lambda: viz.draw(three_layers()[0], theme="print", rankdir="TB"),
     "deep-layer": lambda: viz.draw(deep(11), level="layer", theme="dark"),
     "loop-op": lambda: viz.draw(unrolled(3), theme="dark"),
+    "attention-op": lambda: viz.draw(attention()),
+    "gradient-op": lambda: viz.draw(second_derivative()),
+    "wrong-scalar": lambda: wrong_drawing("scalar"),
+    "wrong-layer": lambda: wrong_drawing("layer"),
 }
+
+
+def wrong_drawing(level):
+    loss, report = wrong()
+    return viz.draw(loss, level=level, compare=report)
 
 
 def same(path, text):

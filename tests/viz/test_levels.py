@@ -223,8 +223,10 @@ def test_a_million_records_do_not_crash():
     h = ad.Tensor(0.5, requires_grad=True)
     for _ in range(1_000_000):
         h = np.tanh(h)
-    drawing = viz.draw(h, level="layer")
+    drawing = viz.draw(h)
     assert "× 999,999" in drawing.note and drawing.dot
+    with pytest.raises(ValueError, match="at most 150"):
+        viz.draw(h, level="scalar")
 
 
 def test_many_scopes_in_scopes_take_no_recursion():

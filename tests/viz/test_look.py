@@ -7,7 +7,7 @@ import pytest
 
 import autodiff as ad
 import viz
-from tests.viz.models import deep, parameter, three_layers
+from tests.viz.models import by_hand, deep, looking, parameter, three_layers, wrong
 from viz.dot import lane_width
 from viz.frames import moments
 from viz.themes import THEMES
@@ -95,25 +95,12 @@ def test_labels_and_colours_of_ones_own():
     assert 'color="#000000"' in dot                  # text that reads on the colour
     layer = viz.draw(loss, level="layer", label=lambda node: node.id, colour=lambda node: "#abcdef").dot
     assert "layer_layer_1" in layer and 'fillcolor="#abcdef"' in layer
-    for wrong in ("red", "#fff", '#ffcc00" evil="1'):
+    for bad in ("red", "#fff", '#ffcc00" evil="1'):
         with pytest.raises(ValueError, match="six hexadecimal digits"):
-            viz.draw(loss, colour=lambda node, wrong=wrong: wrong).dot
+            viz.draw(loss, colour=lambda node, bad=bad: bad).dot
 
 
 # ---- verdicts
-
-def by_hand(held, slip=False):
-    """The gradients of the 3-layer net, derived by hand; with a slip, σ' is left out once."""
-    dz = held["a3"].data - held["y"]
-    grads = {}
-    for l in (3, 2, 1):
-        before = held["x"] if l == 1 else held[f"a{l - 1}"].data
-        grads[f"W{l}"], grads[f"b{l}"] = dz.T @ before, dz.sum(axis=0)
-        dz = dz @ held[f"W{l}"].data
-        if l > 1 and not (slip and l == 3):
-            dz = dz * before * (1 - before)
-    return grads
-
 
 def test_a_right_gradient_is_marked_right():
     loss, held = three_layers()
@@ -122,7 +109,8 @@ def test_a_right_gradient_is_marked_right():
     drawing = viz.draw(loss, compare=report)
     assert drawing.svg().count("✓ off by") == 6 and "✗" not in drawing.dot
     assert "Gradients given by hand: W3, b3, W2, b2, W1, b1 agree." in drawing.dot
-    assert viz.draw(loss, compare=report, level="layer").dot.count("✓ right: 2 of them") == 3
+    layers = viz.draw(loss, compare=report, level="layer").dot
+    assert all(layers.count(f"✓ right: W{l}, b{l}") == 1 for l in (1, 2, 3))
 
 
 def test_a_wrong_one_is_marked_where_the_mistake_is():
@@ -195,7 +183,7 @@ def test_what_is_not_known_yet_is_not_seen():
     drawing = viz.draw(loss)
     start = next(moments(drawing.graph))
     z1 = drawing.graph.tensors["z1"]
-    hidden = viz.Drawing(drawing.graph, drawing._look.__class__(moment=start)).dot
+    hidden = looking(drawing, moment=start).dot
     line = next(line for line in hidden.splitlines() if line.startswith('\t"z1" ['))
     label = line.split("tooltip")[0].partition("z1</b>")[2].split("</tr>", 1)[1]
     assert z1.gradient is not None
@@ -207,5 +195,89 @@ def test_frames_of_layers_and_their_limits(tmp_path):
     assert len(paths) >= 6 and all(path.read_text(encoding="utf-8").startswith("digraph") for path in paths)
     with pytest.raises(ValueError, match="format='gif' is not known"):
         viz.draw(deep(4)).frames(tmp_path, format="gif")
-    with pytest.raises(ValueError, match="level='op' or level='layer'"):
-        viz.draw(three_layers((2, 2, 1))[0], level="scalar").frames(tmp_path)
+
+
+# ---- scalars: one by one
+
+def test_frames_of_scalars_end_with_every_gradient(tmp_path):
+    loss, held = three_layers((2, 2, 1))
+    drawing = viz.draw(loss, level="scalar")
+    graph, told = drawing.graph, list(moments(drawing.graph))
+    assert len(told) == 2 + 2 * len(graph.steps) and not told[len(graph.steps)].gradients
+    assert told[-1].gradients == {s.id for s in graph.scalars.values() if s.gradient is not None}
+    for before, after in zip(told, told[1:], strict=False):
+        assert before.values <= after.values and before.gradients <= after.gradients
+    assert told[1].title == "forward 1/14: × gives a product"
+    assert told[18].title == "backward 3/14: σ gives the gradient of z2"
+    paths = drawing.frames(tmp_path)
+    sizes = {re.search(r'<svg width="(\d+)pt" height="(\d+)pt"', path.read_text(encoding="utf-8")).groups()
+             for path in paths}
+    assert len(paths) == len(told) and len(sizes) == 1
+
+
+def test_a_scalar_that_is_not_known_yet_is_not_seen():
+    loss, _ = three_layers((2, 2, 1))
+    drawing = viz.draw(loss, level="scalar")
+    told = list(moments(drawing.graph))
+
+    def colours(moment, node):
+        [line] = [line for line in looking(drawing, moment=moment).dot.splitlines()
+                  if line.startswith(f'\t"{node}" [')]
+        return re.findall(r'color="(#\w{6})">', line.partition("tooltip")[0])
+
+    light = THEMES["light"]
+    assert not {light.forward, light.backward} & set(colours(told[0], "z1_0_0_"))
+    assert light.forward in colours(told[len(told) // 2 - 1], "z1_0_0_")
+    assert light.backward not in colours(told[len(told) // 2 - 1], "z1_0_0_")
+    assert light.backward in colours(told[-1], "z1_0_0_")
+
+
+def test_a_neuron_plays_from_the_gradient_it_is_given():
+    loss, _ = three_layers()
+    told = [moment.title for moment in moments(viz.draw(loss, level="scalar", zoom=("layer 2", 0)).graph)]
+    assert "backward: the gradient of a2[0,0] is given" in told and told[-1].startswith("backward")
+
+
+def test_verdicts_on_scalars_are_those_of_their_entries():
+    loss, held = three_layers((2, 2, 1))
+    [dW1] = ad.gradients(loss, [held["W1"]])
+    slipped = np.array(dW1)
+    slipped[0, 1] += 0.25
+    drawing = viz.draw(loss, level="scalar", compare=ad.compare(loss, {"W1": slipped}))
+    marks = {drawing.graph.scalars[id].name: mark for id, mark in drawing._look.marks.items()}
+    assert {name: mark.good for name, mark in marks.items()} == {
+        "W1[0,0]": True, "W1[0,1]": False, "W1[1,0]": True, "W1[1,1]": True}
+    assert marks["W1[0,1]"].text == "✗ off by 0.25" and "✗ off by 0.25" in drawing.dot
+    wrong_shape = viz.draw(loss, level="scalar", compare=ad.compare(loss, {"W1": np.ones(3)}))
+    assert {mark.text for mark in wrong_shape._look.marks.values()} == {"✗ wrong shape"}
+
+
+def test_an_entry_at_a_kink_is_not_held_against_anyone():
+    w = ad.Tensor([0.0, 1.0], requires_grad=True, name="w")
+    loss = ad.relu(w).sum()
+    drawing = viz.draw(loss, level="scalar", compare=ad.compare(loss, {"w": np.array([1.0, 1.5])}))
+    marks = {drawing.graph.scalars[id].name: mark.text for id, mark in drawing._look.marks.items()}
+    assert marks == {"w[0]": "undecided", "w[1]": "✗ off by 0.5"}
+
+
+def test_the_scalars_that_a_diagnosis_names_have_a_ring():
+    loss, report = wrong()
+    drawing = viz.draw(loss, level="scalar", compare=report)
+    assert {drawing.graph.scalars[id].name for id in drawing._look.suspects} == {"a2[0,0]", "a2[0,1]"}
+    assert drawing.dot.count(f'color="{THEMES["light"].alarm}", tooltip=') == 2
+    assert "leaving out" in drawing.svg()
+
+
+def test_words_and_colours_of_ones_own_on_scalars():
+    loss, _ = three_layers((2, 2, 1))
+    dot = viz.draw(loss, level="scalar", label=lambda node: "mine" if node.name == "b2" else None,
+                   colour=lambda node: "#abcdef" if node.role == "input" else None).dot
+    assert dot.count(">mine<") == 1 and dot.count('fillcolor="#abcdef"') == 3
+
+
+def test_a_derivative_that_was_not_used_yet_has_the_colour_of_its_ground():
+    drawing = viz.draw(three_layers((2, 2, 1))[0], level="scalar", theme="dark")
+    start = looking(drawing, moment=next(moments(drawing.graph))).dot
+    [inside] = re.findall(r'id="z2__a2".*label=<<font point-size="8" color="(#\w{6})"', start)
+    [outside] = re.findall(r'-> "v5".*dir="both".*label=<<font point-size="8" color="(#\w{6})"', start)
+    assert (inside, outside) == (THEMES["dark"].scope_fill, THEMES["dark"].background)
