@@ -1,11 +1,10 @@
-"""What recording costs: one training step of the notes' network beside plain NumPy, autograd and mygrad.
+"""What recording costs, looked at closely: w1 with all sides in this one process, a profile of it, and long tapes.
 
-The model is 30-16-8-1 with sigmoids, binary cross entropy and gradient descent, float64. All sides run in this one
-process and take turns (A B C A B C ...), after one large block was freed: glibc then keeps freed memory
-instead of handing it back to the kernel at every step, which would slow every side more than twice. Losses are
-checked equal first. Ratios are to hand-written NumPy in the same run; medians of the rounds.
+`make bench` gives each side a process of its own, and two processes differ by a few percent. Where that matters,
+because a change of ours is to be judged, the sides take turns here in one (A B C A B C ...), losses checked equal
+first; ratios are to hand-written NumPy in the same run, medians of the rounds.
 
-    make bench                       # or: make bench ARGS="--rounds 5 --profile"
+    python -m benchmarks.eager                       # or: python -m benchmarks.eager --rounds 5 --profile
 """
 
 from __future__ import annotations
@@ -15,191 +14,54 @@ import cProfile
 import gc
 import io
 import os
-import platform
 import pstats
 import statistics
 import time
-from collections.abc import Callable
-from importlib.metadata import version
 
 for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
 
-import autograd
-import autograd.numpy as anp
-import mygrad
 import numpy as np
-from mygrad.nnet.activations import sigmoid as mygrad_sigmoid
-from threadpoolctl import threadpool_info
 
 import autodiff as ad
-import nn
+from benchmarks import machine
+from benchmarks.peers import by_autograd, by_mygrad, naive, ours
+from benchmarks.rounds import distance
+from benchmarks.table import label
+from benchmarks.worker import seconds
+from benchmarks.workloads import WORKLOADS
 
-SIZES = (30, 16, 8, 1)
-RATE = 0.1
-Step = Callable[[], float]
-
-
-def data(batch: int):
-    """The same arrays for every side."""
-    rng = np.random.default_rng(0)
-    weights = [rng.normal(0, np.sqrt(2 / (i + o)), (o, i)) for i, o in zip(SIZES, SIZES[1:])]
-    biases = [np.zeros(o) for o in SIZES[1:]]
-    x = rng.normal(size=(batch, SIZES[0]))
-    y = rng.integers(0, 2, (batch, 1)).astype(float)
-    return x, y, weights, biases
+SIDES = {"naive": naive, "ours": ours, "ours_nn": ours, "autograd": by_autograd, "mygrad": by_mygrad}
 
 
-def sigmoid(z):
-    return 1.0 / (1.0 + np.exp(-z))
-
-
-def hand_written(batch: int) -> Step:
-    """The formulas of the notes, as a student writes them."""
-    x, y, W, b = data(batch)
-
-    def step() -> float:
-        a = [x]
-        for Wl, bl in zip(W, b):
-            a.append(sigmoid(a[-1] @ Wl.T + bl))
-        yhat = a[-1]
-        loss = -np.mean(y * np.log(yhat) + (1 - y) * np.log(1 - yhat))
-        delta = (yhat - y) / batch
-        for layer in (2, 1, 0):
-            dW, db = delta.T @ a[layer], delta.sum(axis=0)
-            if layer:
-                delta = delta @ W[layer]
-                delta = delta * a[layer] * (1 - a[layer])
-            W[layer] -= RATE * dW
-            b[layer] -= RATE * db
-        return loss
-
-    return step
-
-
-def recorded(batch: int) -> Step:
-    """The engine alone: ops, backward(), and the update as the notes write it."""
-    x, y, weights, biases = data(batch)
-    W = [ad.Tensor(w, requires_grad=True) for w in weights]
-    b = [ad.Tensor(v, requires_grad=True) for v in biases]
-    optimizer = nn.optim.SGD([*W, *b], lr=RATE)
-
-    def step() -> float:
-        a = x
-        for Wl, bl in zip(W[:-1], b[:-1]):
-            a = ad.sigmoid(ad.linear(a, Wl, bl))
-        z = ad.linear(a, W[-1], b[-1])
-        loss = ad.binary_cross_entropy_with_logits(z, y).mean()
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        return loss
-
-    return step
-
-
-def layered(batch: int) -> Step:
-    """The layer library: nn.MLP, its loss on ŷ, SGD."""
-    x, y, weights, biases = data(batch)
-    model = nn.MLP(SIZES, activation="sigmoid", output="binary")
-    for parameter, value in zip(model.parameters(), (v for pair in zip(weights, biases) for v in pair)):
-        parameter.data = value
-    optimizer = nn.optim.SGD(model.parameters(), lr=RATE)
-
-    def step() -> float:
-        loss = model.loss_fn(model(x), y)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        return loss
-
-    return step
-
-
-def by_autograd(batch: int) -> Step:
-    """HIPS autograd."""
-    x, y, weights, biases = data(batch)
-    parameters = [(w, v) for w, v in zip(weights, biases)]
-
-    def loss_of(parameters):
-        a = x
-        for w, v in parameters:
-            a = 1.0 / (1.0 + anp.exp(-(anp.dot(a, w.T) + v)))
-        return -anp.mean(y * anp.log(a) + (1 - y) * anp.log(1 - a))
-
-    both = autograd.value_and_grad(loss_of)
-
-    def step() -> float:
-        loss, gradients = both(parameters)
-        for (w, v), (dw, dv) in zip(parameters, gradients):
-            w -= RATE * dw
-            v -= RATE * dv
-        return loss
-
-    return step
-
-
-def by_mygrad(batch: int) -> Step:
-    """MyGrad."""
-    x, y, weights, biases = data(batch)
-    parameters = [(mygrad.tensor(w), mygrad.tensor(v)) for w, v in zip(weights, biases)]
-
-    def step() -> float:
-        a = x
-        for w, v in parameters:
-            a = mygrad_sigmoid(mygrad.matmul(a, w.T) + v)
-        loss = -mygrad.mean(y * mygrad.log(a) + (1 - y) * mygrad.log(1 - a))
-        loss.backward()
-        for pair in parameters:
-            for p in pair:
-                p.data -= RATE * p.grad
-        return float(loss.data)
-
-    return step
-
-
-SIDES = {"hand-written NumPy": hand_written, "autodiff": recorded, "autodiff + nn.MLP": layered,
-         "autograd": by_autograd, "mygrad": by_mygrad}
-
-
-def seconds(step: Step, count: int) -> float:
-    begin = time.perf_counter()
-    for _ in range(count):
-        step()
-    return (time.perf_counter() - begin) / count
-
-
-def compare(batch: int, rounds: int) -> None:
+def compare(name: str, rounds: int) -> None:
     """Check that all sides compute the same losses, then time them in turn."""
-    steps = {name: build(batch) for name, build in SIDES.items()}
-    losses = {name: [float(step()) for _ in range(10)] for name, step in steps.items()}
-    for name, values in losses.items():
-        np.testing.assert_allclose(values, losses["hand-written NumPy"], rtol=1e-10, err_msg=name)
-    counts = {name: max(20, int(0.1 / seconds(step, 50))) for name, step in steps.items()}
-    times: dict[str, list[float]] = {name: [] for name in steps}
+    work = WORKLOADS[name]
+    steps = {side: module.build(work, "nn" if side == "ours_nn" else "") for side, module in SIDES.items()}
+    losses = {side: [float(step(1)) for _ in range(10)] for side, step in steps.items()}
+    for side, values in losses.items():
+        assert distance(values, losses["naive"]) < 1e-10, side
+    counts = {side: max(20, int(5 / seconds(step, 50))) for side, step in steps.items()}      # a tenth of a second
+    times: dict[str, list[float]] = {side: [] for side in steps}
     for _ in range(rounds):
-        for name, step in steps.items():
-            times[name].append(seconds(step, counts[name]))
-    base = statistics.median(times["hand-written NumPy"])
-    print(f"\nbatch {batch}: one step (forward, backward, update)")
-    for name, values in times.items():
-        median = statistics.median(values)
-        print(f"  {name:<20} {median * 1e6:9.1f} us   {median / base:5.2f}x of hand-written NumPy")
+        for side, step in steps.items():
+            times[side].append(seconds(step, counts[side]) / counts[side])
+    print(f"\n{name}: {work.says}")
+    for side, values in times.items():
+        ratio = statistics.median(a / b for a, b in zip(values, times["naive"]))
+        print(f"  {label(side):<28} {statistics.median(values) * 1e6:9.1f} us   {ratio:5.2f}x of hand-written NumPy")
 
 
-def profile(batch: int, lines: int = 14) -> None:
+def profile(name: str, lines: int = 14) -> None:
     """Where a recorded step's time goes (the profiler itself costs about three times the step)."""
-    step = recorded(batch)
-    for _ in range(100):
-        step()
+    step = ours.build(WORKLOADS[name], "")
+    assert step is not None
+    step(100)
     profiler = cProfile.Profile()
-    profiler.enable()
-    for _ in range(2000):
-        step()
-    profiler.disable()
+    profiler.runcall(step, 2000)
     text = io.StringIO()
     pstats.Stats(profiler, stream=text).strip_dirs().sort_stats("tottime").print_stats(lines)
-    print(f"\nprofile of 2000 recorded steps, batch {batch}")
+    print(f"\nprofile of 2000 recorded steps of {name}")
     print("\n".join(line for line in text.getvalue().splitlines()[6:] if line.strip()))
 
 
@@ -224,24 +86,22 @@ def chain(n: int) -> None:
 
 
 def main() -> None:
+    """Compare, build long tapes, and profile if asked to."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--profile", action="store_true", help="also print where a recorded step's time goes")
     options = parser.parse_args()
 
-    block = np.empty(4_000_000)                     # see the docstring
+    block = np.empty(4_000_000)                     # glibc keeps freed memory from now on: see docs/performance.md
     del block
-    blas = ", ".join(f"{p['internal_api']} {p.get('version')} {p.get('architecture', '')}, {p['num_threads']} thread"
-                     for p in threadpool_info())
-    print(f"Python {platform.python_version()}, NumPy {np.__version__} ({blas}), "
-          f"autograd {version('autograd')}, mygrad {version('mygrad')}")
-    for batch in (1, 569):
-        compare(batch, options.rounds)
+    print(machine.in_words(machine.described()))
+    for name in ("w1b1", "w1b569"):
+        compare(name, options.rounds)
     print("\nlong tapes")
     for n in (10_000, 100_000, 1_000_000):
         chain(n)
     if options.profile:
-        profile(1)
+        profile("w1b1")
 
 
 if __name__ == "__main__":
