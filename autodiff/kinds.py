@@ -115,7 +115,7 @@ class Op:
                     records.append(x)
                     values.append(x)
         try:
-            y = self.forward(*values, **options)
+            y = self.forward(*values, **options) if options else self.forward(*values)
         except (ValueError, TypeError, IndexError, FloatingPointError) as error:
             if not recorded:
                 raise
@@ -197,12 +197,17 @@ class Op:
         return f"<Op {self.name}, {self.kind}>"
 
 
+def same(g: Any, y: Any, *inputs: Any, **options: Any) -> Any:
+    """The contribution where the derivative is 1, which the walk back need not call."""
+    return g
+
+
 def times(d: Partial, arity: int, options: bool) -> Edge | None:
     """The contribution of a partial derivative: ``g * d(y, *inputs)``, and g or -g for 1 and -1."""
     if d is None:
         return None
     if isinstance(d, int):
-        return (lambda g, y, *inputs, **options: g) if d == 1 else (lambda g, y, *inputs, **options: -g)
+        return same if d == 1 else lambda g, y, *inputs, **options: -g
     if not options and arity < 3:                 # spelled out, since packing costs as much as the product
         return (lambda g, y, x: g * d(y, x)) if arity == 1 else (lambda g, y, a, b: g * d(y, a, b))
     return lambda g, y, *inputs, **options: g * d(y, *inputs, **options)

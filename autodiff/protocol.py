@@ -150,6 +150,8 @@ def named(method: F, op: Op) -> F:
 def array_ufunc(self: Tensor, ufunc: np.ufunc, method: str, *inputs: Any, **keywords: Any) -> Any:
     """NumPy asks here when a universal function meets a Tensor."""
     frame = _getframe(1)
+    if not keywords and method == "__call__" and len(inputs) == 1 and ufunc in UFUNCS:    # the commonest case, faster
+        return UFUNCS[ufunc](self, _frame=frame)
     if "out" in keywords:
         raise OperandError(
             f"np.{ufunc.__name__} cannot write into an array (out=, or `array += tensor`) when a Tensor takes part: "

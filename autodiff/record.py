@@ -112,7 +112,20 @@ class Record:
 
     def __repr__(self) -> str:
         what = self.op.name if self.op else "leaf"
-        return f"<{what} {self.name or ''} shape={np.shape(self.value)} {locate(self.code, self.lasti)}>"
+        return f"<{what} {self.name or ''} shape={getattr(self.value, 'shape', '')} {locate(self.code, self.lasti)}>"
+
+
+new = object.__new__
+
+
+def recorded(op: Op, inputs: tuple[Any, ...], options: dict[str, Any], value: Array, requires_grad: bool,
+             frame: FrameType, scope: Scope | None, seals: list[Any] | None) -> Record:
+    """A new record of an operation: what ``Record(...)`` makes, in four fifths of its time."""
+    r = new(Record)
+    r.op, r.inputs, r.options, r.value, r.requires_grad = op, inputs, options, value, requires_grad
+    r.code, r.lasti, r.scope, r.seals, r.serial = frame.f_code, frame.f_lasti, scope, seals, next_serial()
+    r.label, r.leaks = None, ()
+    return r
 
 
 class Leaf(Record):

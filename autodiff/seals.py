@@ -31,8 +31,8 @@ def sealed(inputs: tuple[Any, ...], exact: bool | None = None) -> Seals:
             if x.dtype.hasobject:
                 raise OperandError("an array of Python objects (dtype object) has no derivatives; convert it with "
                                    ".astype(np.float64), or join tensors with np.stack([...])")
-            seals.append(fingerprint(x, exact))
-        elif isinstance(x, Leaf) and x.exposed is not None:
+            seals.append(x.tobytes() if x.size <= EXACT_UP_TO else fingerprint(x, exact))
+        elif type(x) is not Record and isinstance(x, Leaf) and x.exposed is not None:
             seals.append(fingerprint(x.value, exact))
         else:
             seals.append(None)

@@ -19,6 +19,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 CO_GENERATOR, CO_COROUTINE, CO_ASYNC_GENERATOR = 0x20, 0x80, 0x200          # as in `inspect`, which takes time to load
 
 recording: ContextVar[bool] = ContextVar("autodiff.recording", default=True)
+tracing: ContextVar[bool] = ContextVar("autodiff.tracing", default=False)         # record all, to be run again
 scope_now: ContextVar[Scope | None] = ContextVar("autodiff.scope", default=None)
 exact_seals: ContextVar[bool] = ContextVar("autodiff.exact_seals", default=False)
 transform_now: ContextVar[str | None] = ContextVar("autodiff.transform", default=None)

@@ -9,15 +9,16 @@ give the gradient; run on Tensors, they record it, and the gradient has a tape o
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from heapq import heappop, heappush
 from operator import attrgetter
 from typing import Any
 
 import numpy as np
-from numpy import ndarray
+from numpy import float64, ndarray
 
 from autodiff.errors import GradientError, ReplayError
 from autodiff.explain import rule_failed
-from autodiff.kinds import At
+from autodiff.kinds import At, same
 from autodiff.leaks import refuse_leaks
 from autodiff.naming import find, listing
 from autodiff.ops.complex import fitted, is_complex
@@ -27,14 +28,13 @@ from autodiff.record import Leaf, Record
 from autodiff.seals import check, sealed
 from autodiff.state import recording, watchers
 from autodiff.tensor import Tensor
-from autodiff.values import plain_value, unnamed
+from autodiff.values import converted, plain_value, unnamed
 
 
 def behind(outputs: Iterable[Record], since: int = 0, differentiable: bool = False) -> list[Record]:
-    """The records that the outputs depend on, in the order they ran.
+    """The records that the outputs depend on, in the order they ran, none with a serial below `since`.
 
-    Nothing with a serial below `since` is visited; with `differentiable`, only operations that
-    gradients flow through are.
+    With `differentiable`, only operations that gradients flow through.
     """
     seen = {r for r in outputs if r.serial >= since}
     pending = list(seen)
@@ -73,70 +73,73 @@ def walk_back(seeds: Mapping[Record, Any], wanted: Sequence[Record] | None = Non
     Returns
     -------
     dict of Record to array or Tensor
-        Arrays are the receiver's own: writable, contiguous, shared with nothing. Wanted records
-        that no gradient reaches are missing.
+        Arrays are the receiver's own, writable, contiguous, unshared. Records that no gradient reaches are missing.
     """
-    since = min((r.serial for r in wanted), default=0) if wanted is not None else 0
-    tape = behind(seeds, since, differentiable=True)
-    path = None if wanted is None else leading_to(wanted, tape)
     kept = frozenset(wanted or ())
-
-    total: dict[Record, Any] = dict(seeds)         # the gradient that has arrived at each record so far
-    if record:
-        total = {r: g if isinstance(g, Tensor) else unnamed(g) for r, g in seeds.items()}
-    pieces: dict[Record, list[At]] = {}            # what has arrived at some of its elements only
-    owned: set[Record] = set()                     # where that is an array of the walk's own
+    since = min((r.serial for r in kept), default=0)
+    path = None if wanted is None else leading_to(kept, behind(seeds, since, differentiable=True))
+    total: dict[Record, Any] = {r: unnamed(g) if record and not isinstance(g, Tensor) else g for r, g in seeds.items()}
+    at = {-r.serial: r for r in seeds if r.op is not None}         # the operations a gradient has arrived at,
+    waiting = sorted(at)                           # a heap, the last operation first; of numbers: no work for gc
+    pieces: dict[Record, list[At]] = {}            # what has arrived at some of a record's elements only
+    owned: set[Record] = set()                     # where the total is an array of the walk's own
     recording_before = recording.set(record)
     try:
-        for r in reversed(tape):
-            op = r.op
-            if r in pieces:
-                total[r] = put_together(pieces.pop(r), r.value, total.get(r))
-            if op is None or r not in total:
-                continue
-            g = total[r] if r in kept else total.pop(r)
-            if op.together is not None or (r.seals is not None and r.seals != sealed(r.inputs, r.seals[0])):
+        while waiting:
+            r: Any = at.pop(heappop(waiting))
+            g = total.pop(r, None)                 # complete, since all that uses r came after it
+            if pieces and r in pieces:
+                g = put_together(pieces.pop(r), r.value, g)
+            if r in kept:
+                total[r] = g
+            op, inputs, options, seals = r.op, r.inputs, r.options, r.seals
+            if op.together is not None or (seals is not None and seals != sealed(inputs, seals[0])):
                 check(r)
-            y, operands = reading(r) if record else \
-                (r.value, [x.value if isinstance(x, Record) else x for x in r.inputs])
-            options, together = r.options, op.together
-            x = None
+            args = x = None
             try:
-                edges = op.edges if together is None else together(g, y, *operands, **options)
-                for x, edge in zip(r.inputs, edges):
-                    if not isinstance(x, Record):
-                        continue
-                    if x.op is None:                   # is it still the value that was used?
-                        leaf: Any = x
-                        if leaf.version > r.serial or (leaf.exposed is not None and r.seals is None):
-                            check(r)
+                edges = op.edges if op.together is None else op.together(*arguments(g, r, record), **options)
+                i, n = 0, len(edges)
+                for x in inputs:                       # not by zip, which costs as much as a rule on numbers
+                    if i == n:
+                        break
+                    kind, edge, i = type(x), edges[i], i + 1
+                    if kind is not Record:
+                        if not isinstance(x, Leaf):
+                            continue
+                        if x.version > r.serial or (x.exposed is not None and seals is None):
+                            check(r)                   # is it still the value that was used?
                     if edge is None or not (x.requires_grad if path is None else x in path):
                         continue
-                    if together is not None:
-                        c = edge
+                    if edge is same or op.together is not None:
+                        c = g if edge is same else edge
                     else:
-                        c = edge(g, y, *operands, **options) if options else edge(g, y, *operands)
-                    if type(c) is At:
-                        pieces.setdefault(x, []).append(c)
-                        continue
-                    value = x.value                    # fit it to the input: un-broadcast, cast
-                    if c.shape != value.shape:
-                        c = un_broadcast(c, value.shape)
-                    if c.dtype is not value.dtype and c.dtype != value.dtype:
-                        c = fitted(c, value.dtype)
-                    if x not in total:                 # and add it up, in place once the sum is the walk's own
+                        args = args or arguments(g, r, record)
+                        c = edge(*args, **options) if options else edge(*args)
+                    value, before = x.value, total.get(x)
+                    if before is None and kind is Record and x not in pieces:
+                        at[-x.serial] = x
+                        heappush(waiting, -x.serial)
+                    if type(c) is not float64 or type(value) is not float64:       # fit it: un-broadcast, cast
+                        if type(c) is At:
+                            pieces.setdefault(x, []).append(c)
+                            continue
+                        if c.shape != value.shape:
+                            c = un_broadcast(c, value.shape)
+                        if c.dtype is not value.dtype and c.dtype != value.dtype:
+                            c = fitted(c, value.dtype)
+                    if before is None:                 # and add it up, in place once the sum is the walk's own
                         total[x] = c
-                        if x.op is None and c is not g and isinstance(c, ndarray) and c.base is None and not record:
+                        if kind is not Record and c is not g and type(c) is ndarray and c.base is None and not record:
                             owned.add(x)
                     elif x in owned:
-                        np.add(total[x], c, out=total[x])
+                        np.add(before, c, out=before)
                     else:
-                        total[x] = c = total[x] + c
-                        if isinstance(c, ndarray) and not record:
+                        total[x] = c = before + c
+                        if type(c) is ndarray and not record:
                             owned.add(x)
             except Exception as error:
                 raise rule_failed(error, r, x) from error.__cause__
-        for x, parts in pieces.items():                # leaves, which the tape of operations does not hold
+        for x, parts in pieces.items():                # leaves, which are not waited for
             total[x] = put_together(parts, x.value, total.get(x))
     finally:
         recording.reset(recording_before)
@@ -145,6 +148,17 @@ def walk_back(seeds: Mapping[Record, Any], wanted: Sequence[Record] | None = Non
     if watchers:
         watchers[-1].walked(seeds, wanted, found)
     return found
+
+
+def arguments(g: Any, r: Record, record: bool) -> tuple[Any, ...]:
+    """What the rules of a record are called with: g, y and the operands."""
+    if record:
+        y, operands = reading(r)
+        return g, y, *operands
+    values = [g, r.value]
+    for x in r.inputs:                                 # a comprehension would be a call of its own
+        values.append(x.value if type(x) is Record or isinstance(x, Leaf) else x)
+    return tuple(values)
 
 
 def reading(r: Record) -> tuple[Any, list[Any]]:
@@ -156,7 +170,7 @@ def handed_out(g: Any, owned: bool, record: bool) -> Any:
     """A gradient as its receiver gets it."""
     if record:
         return g if isinstance(g, Tensor) else unnamed(g)
-    return g if owned and isinstance(g, ndarray) and g.flags.c_contiguous else np.copy(g, order="C")
+    return g if owned and g.flags.c_contiguous else np.copy(g, order="C")
 
 
 def un_broadcast(c: Any, shape: tuple[int, ...]) -> Any:
@@ -274,15 +288,3 @@ class Tape:
                 held[r] = y if each is None else each(r, y)
         outputs = [held[r] for r in self.outputs]
         return outputs[0] if len(outputs) == 1 else outputs
-
-
-def converted(value: Any, dtype: Any, like: Any = None) -> Any:
-    """An operand in the dtype of a replay; what is no floating-point array stays as it is.
-
-    Whole numbers given in place of a floating-point value `like` are meant as such.
-    """
-    if like is not None and value.dtype.kind in "biu" and like.dtype.kind in "fc":
-        value = value.astype(like.dtype)
-    if dtype is None or not hasattr(value, "dtype") or value.dtype.kind not in "fc":
-        return value
-    return value.astype(np.result_type(dtype, np.complex64) if value.dtype.kind == "c" else dtype)

@@ -13,15 +13,13 @@ from autodiff.errors import GradientError, OperandError, ShapeError, TracedValue
 from autodiff.explain import as_plain_array, leaving, no_gradient, no_numbers, numbers_of, one_element
 from autodiff.leaks import leave
 from autodiff.operators import Operators
-from autodiff.record import Array, Leaf, Record
+from autodiff.record import Array, Leaf, Record, new, recorded
 from autodiff.seals import expose, sealed
 from autodiff.sites import outside
-from autodiff.state import recording, scope_now, transform_now, watchers
+from autodiff.state import recording, scope_now, tracing, transform_now, watchers
 
 if TYPE_CHECKING:
     from autodiff.kinds import Op
-
-new_tensor = object.__new__
 
 
 class Tensor(Operators):
@@ -226,7 +224,7 @@ class Tensor(Operators):
         value = self.record.value
         values = str(value) if not isinstance(value, ndarray | np.generic) else \
             np.array2string(np.asarray(value), separator=", ", threshold=200, prefix="Tensor(")
-        dtype = "" if self.dtype in (np.float64, np.int64, np.bool_) else f", dtype={self.dtype}"
+        dtype = f", dtype={value.dtype}" if getattr(value, "dtype", bool) not in (np.float64, np.int64, bool) else ""
         name = f", name={self.name!r}" if self.name else ""
         origin = f", op={self.record.op.name}" if self.record.op else ""
         return f"Tensor({values}{dtype}{name}{origin}{', requires_grad=True' if self.requires_grad else ''})"
@@ -269,25 +267,23 @@ def made(op: Op, inputs: tuple[Any, ...], options: dict[str, Any], value: Array,
 
     `frame` is the frame outside the engine that asked for it.
     """
-    tensor: Tensor = new_tensor(Tensor)
-    if recording.get():
+    tensor: Tensor = new(Tensor)
+    grad_mode = recording.get()
+    if grad_mode or tracing.get():
         tracked = requires_grad = writable = False
         for x in inputs:
-            if isinstance(x, Record):
-                if x.op is None:
-                    if x.requires_grad:
-                        tracked = requires_grad = True
-                    if x.exposed is not None:      # type: ignore[attr-defined]  # without an op, it is a Leaf
-                        writable = True
-                else:
-                    tracked = True
-                    if x.requires_grad:
-                        requires_grad = True
+            if type(x) is Record:
+                tracked = True
+                requires_grad = requires_grad or x.requires_grad
+            elif isinstance(x, Leaf):
+                if x.requires_grad:
+                    tracked = requires_grad = True
+                writable = writable or x.exposed is not None
             elif type(x) is ndarray:
                 writable = True
-        if tracked:
-            tensor.record = Record(op, inputs, options, value, requires_grad and op.differentiable, frame,
-                                   scope_now.get(), sealed(inputs) if writable else None)
+        if tracked or tracing.get():
+            tensor.record = recorded(op, inputs, options, value, requires_grad and op.differentiable and grad_mode,
+                                     frame, scope_now.get(), sealed(inputs) if writable else None)
             if watchers:
                 watchers[-1].recorded(tensor.record)
             return tensor

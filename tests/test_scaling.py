@@ -4,6 +4,7 @@ Times are those of four times the work beside the work, again if need be: linear
 """
 
 import gc
+import sys
 import time
 import tracemalloc
 from contextlib import contextmanager
@@ -407,3 +408,117 @@ def test_records_are_small():
         peak, kept = peak_of(lambda: chain(5000))
         assert peak / 10_000 < 700
         del kept
+
+
+def test_a_record_is_four_objects():
+    """The record, its inputs, its value and its number in time; the Tensor and all else is gone or shared."""
+    with collector_off():
+        x, y = chain(100)
+        before = sys.getallocatedblocks()
+        _, y = chain(5000, y)
+        assert (sys.getallocatedblocks() - before) / 10_000 < 4.5
+        del x, y
+
+
+def test_the_walk_back_along_a_chain_holds_nothing_of_it():
+    """What waits is what the gradient has arrived at, and on a chain that is one record."""
+    with collector_off():
+        x, y = chain(5000)
+        peak, _ = peak_of(y.backward)
+        assert peak < 20_000
+        assert x.grad == pytest.approx(0.999**5000, rel=1e-11)
+        del x, y
+
+
+def test_training_holds_one_graph_at_most():
+    """What the walk back makes dies on the way; the next step begins when the last one's graph is gone."""
+    rng = np.random.default_rng(0)
+    x, W = rng.normal(size=(512, 128)), [leaf(rng.normal(size=(128, 128)) * 0.05) for _ in range(8)]
+    optimizer = nn.optim.SGD(W, lr=1e-3)
+
+    def loss():
+        a = x
+        for w in W:
+            a = ad.sigmoid(ad.linear(a, w))
+        return (a * a).mean()
+
+    def step():
+        optimizer.zero_grad()
+        value = loss()
+        value.backward()
+        optimizer.step()
+
+    _, kept = peak_of(loss)
+    graph = sum(r.value.nbytes for r in ad.Tape(kept).records)
+    del kept
+    peak, _ = peak_of(lambda: [step() for _ in range(3)])
+    gradients = 8 * 128 * 128 * 8
+    assert peak < 1.25 * graph + gradients
+
+
+# ---- beside plain NumPy
+
+def student_step(x, y, W, b):
+    """The notes' network and its gradients by hand."""
+    def step():
+        a = [x]
+        for Wl, bl in zip(W, b):
+            a.append(1.0 / (1.0 + np.exp(-(a[-1] @ Wl.T + bl))))
+        loss = -np.mean(y * np.log(a[-1]) + (1 - y) * np.log(1 - a[-1]))
+        delta = a[-1] - y
+        for layer in (2, 1, 0):
+            dW, db = delta.T @ a[layer], delta.sum(axis=0)
+            if layer:
+                delta = delta @ W[layer] * a[layer] * (1 - a[layer])
+            W[layer] -= 0.1 * dW
+            b[layer] -= 0.1 * db
+        return loss
+    return step
+
+
+def recorded_step(x, y, W, b):
+    """The same, recorded."""
+    W, b = [leaf(w) for w in W], [leaf(v) for v in b]
+    optimizer = nn.optim.SGD([*W, *b], lr=0.1)
+
+    def step():
+        a = x
+        for Wl, bl in zip(W[:-1], b[:-1]):
+            a = ad.sigmoid(ad.linear(a, Wl, bl))
+        loss = ad.binary_cross_entropy_with_logits(ad.linear(a, W[-1], b[-1]), y).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        return loss
+    return step
+
+
+def test_a_small_step_costs_a_small_multiple_of_plain_numpy():
+    """Measured: 2.2 times; 5 is allowed, since others may be at work."""
+    rng = np.random.default_rng(0)
+    W = [rng.normal(size=shape) * 0.3 for shape in ((16, 30), (8, 16), (1, 8))]
+    given = rng.normal(size=(1, 30)), np.ones((1, 1))
+    plain, recorded = (make(*given, [w.copy() for w in W], [np.zeros(len(w)) for w in W])
+                       for make in (student_step, recorded_step))
+    losses = [(float(plain()), float(recorded())) for _ in range(50)]
+    assert losses[-1][0] < losses[0][0]
+    assert [r for _, r in losses] == pytest.approx([p for p, _ in losses], rel=1e-10)
+
+    def seconds(step):
+        start = time.perf_counter()
+        for _ in range(200):
+            step()
+        return time.perf_counter() - start
+
+    ratio = min(seconds(recorded) / seconds(plain) for _ in range(7))
+    assert ratio < 5
+
+
+def test_a_scalar_node_costs_a_few_microseconds():
+    """Measured: 2.4 forward and back with the collector on, 1.8 with it off; ten times that is allowed."""
+    with collector_off():
+        start = time.perf_counter()
+        _, y = chain(5000)
+        y.backward()
+        assert (time.perf_counter() - start) / 10_000 < 20e-6
+        del y

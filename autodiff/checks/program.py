@@ -10,8 +10,9 @@ import numpy as np
 
 from autodiff.record import Leaf, Record
 from autodiff.reverse import gradients
-from autodiff.tape import Tape, converted, walk_back
+from autodiff.tape import Tape, walk_back
 from autodiff.tensor import Tensor
+from autodiff.values import converted
 
 Each = Callable[[Record, Any], Any]          # may replace each result as it is made
 

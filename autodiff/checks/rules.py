@@ -17,7 +17,8 @@ from autodiff.ops.indexing import put_together
 from autodiff.record import Record
 from autodiff.sites import is_ours, locate
 from autodiff.state import grad_mode
-from autodiff.tape import Tape, converted, un_broadcast
+from autodiff.tape import Tape, un_broadcast
+from autodiff.values import converted
 
 WRONG = 1e-9           # relative; far above what rounding in float64 leaves of one rule, far below any mistake
 

@@ -54,7 +54,8 @@ def by_real_part(f: Any) -> Any:
 # ------------------- name        forward            ∂y/∂a                          ∂y/∂b
 add      = elementwise("add",      operator.add,      1,                             1)
 subtract = elementwise("subtract", operator.sub,      1,                             -1)
-multiply = elementwise("multiply", operator.mul,      lambda y, a, b: b,             lambda y, a, b: a)
+multiply = elementwise("multiply", operator.mul,      lambda y, a, b: b,             lambda y, a, b: a,
+                       vjp={0: lambda g, y, a, b: g * b, 1: lambda g, y, a, b: g * a})
 divide   = elementwise("divide",   operator.truediv,  lambda y, a, b: 1 / b,         lambda y, a, b: -y / b,
                        vjp={0: lambda g, y, a, b: g / b})
 negative = elementwise("negative", operator.neg,      -1)

@@ -24,7 +24,7 @@ def cube_root(x: Any) -> Any:
 
 # ---------------- name      forward    dy/dx
 sqrt  = elementwise("sqrt",  np.sqrt,   lambda y, x: 0.5 / y)
-exp   = elementwise("exp",   np.exp,    lambda y, x: y)
+exp   = elementwise("exp",   np.exp,    lambda y, x: y,            vjp={0: lambda g, y, x: g * y})
 log   = elementwise("log",   np.log,    lambda y, x: 1 / x,        vjp={0: lambda g, y, x: g / x})
 exp2  = elementwise("exp2",  np.exp2,   lambda y, x: y * LOG_2)
 expm1 = elementwise("expm1", np.expm1,  lambda y, x: np.exp(x))
@@ -33,7 +33,7 @@ log10 = elementwise("log10", np.log10,  lambda y, x: 1 / LOG_10 / x,  vjp={0: la
 log1p = elementwise("log1p", np.log1p,  lambda y, x: 1 / (1 + x))
 cbrt  = elementwise("cbrt",  np.cbrt,   lambda y, x: 1 / (3 * y * y),   analytic=cube_root)
 reciprocal = elementwise("reciprocal", np.reciprocal,  lambda y, x: -y * y)
-tanh  = elementwise("tanh",  np.tanh,   lambda y, x: (1 + y) * (1 - y))
+tanh  = elementwise("tanh",  np.tanh,   lambda y, x: (1 + y) * (1 - y),   vjp={0: lambda g, y, x: g * ((1 + y) * (1 - y))})
 
 # --------------- name          forward                            transpose
 alias = linear_op("alias",      lambda x: x[...],                  lambda g, y, x: g)

@@ -181,5 +181,7 @@ def put_together(parts: list[At], like: Any, arrived: Any = None) -> Any:
 
 
 def sum_of(terms: list[Any], like: Any) -> Any:
-    """Their sum; zeros if there are none."""
-    return sum(terms[1:], start=terms[0]) if terms else np.zeros_like(like)
+    """Their sum; if there are none a zero, broadcast, by which a rule can know it."""
+    if terms:
+        return sum(terms[1:], start=terms[0])
+    return np.broadcast_to(like.dtype.type(0), like.shape) if type(like) is np.ndarray else np.zeros_like(like)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.kinds import Op
+from autodiff.kinds import Op, same
 
 
 def rows(a: Any) -> Any:
@@ -63,7 +63,7 @@ def affine(x: Any, W: Any, b: Any = None) -> Any:
 linear = Op(affine, "linear").vjp(
     lambda g, z, x, W, b=None: g.dot(W) if g.ndim == 2 else g @ W,                         # ∂x
     lambda g, z, x, W, b=None: g.T.dot(x) if g.ndim == 2 else rows(g).T @ rows(x),         # ∂W
-    lambda g, z, x, W, b=None: g,                                                          # ∂b
+    same,                                                          # ∂b
 ).jvp(
     lambda t, z, x, W, b=None: t @ W.T,
     lambda t, z, x, W, b=None: x @ t.T,

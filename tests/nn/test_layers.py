@@ -49,7 +49,7 @@ def test_activations_agree_with_scipy(layer, function, oracle):
     (nn.Softmax(), lambda z: np.exp(z) / np.exp(z).sum(-1, keepdims=True)),
     (nn.Softmax(0), lambda z: np.exp(z) / np.exp(z).sum(0, keepdims=True)),
     (nn.LogSoftmax(), lambda z: z - np.log(np.exp(z).sum(-1, keepdims=True))),
-], ids=repr)
+], ids=lambda value: repr(value) if isinstance(value, nn.Module) else "form")
 def test_gradients_of_activations(layer, form):
     x, w = np.array([[-3.0, 0.1, 2.0], [0.5, 1.0, -1.0]]), np.array([[1.0, -2.0, 0.5], [0.3, 0.7, -0.9]])
     found = ad.grad(lambda x: (layer(x) * w).sum())(x)
