@@ -7,6 +7,7 @@
 array([[0.42, 0.42]])
 """
 
+from collections.abc import Callable
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from autodiff.errors import (
     AnomalyError,
     AutodiffError,
     BadIndexError,
+    CompileWarning,
     GradientError,
     MatrixError,
     MutationError,
@@ -29,6 +31,7 @@ from autodiff.errors import (
 )
 from autodiff.kinds import Op, op
 from autodiff.ops.activations import elu, gelu, gelu_tanh, hardtanh, leaky_relu, log_sigmoid, mish, silu
+from autodiff.ops.convolution import conv
 from autodiff.ops.indexing import index_update
 from autodiff.ops.losses import (
     binary_cross_entropy,
@@ -37,6 +40,7 @@ from autodiff.ops.losses import (
     cross_entropy_of_probabilities,
     squared_error,
 )
+from autodiff.ops.pooling import avg_pool, max_pool
 from autodiff.ops.products import linear
 from autodiff.ops.random import dropout, generator, seed
 from autodiff.ops.shapes import sum_to
@@ -51,6 +55,8 @@ if TYPE_CHECKING:
     from autodiff.checks.compare import compare
     from autodiff.checks.numeric import GradcheckError, gradcheck
     from autodiff.checks.report import Report, WrongGradientError
+    from autodiff.compiler.compiled import Compiled, compile
+    from autodiff.compiler.scanning import scan
     from autodiff.derivation.derivation import Derivation, derive
     from autodiff.derivation.source import Source, source
     from autodiff.derivation.steps import DerivationError
@@ -60,19 +66,32 @@ __all__ = [
     "AnomalyError", "AutodiffError", "BadIndexError", "Derivation", "DerivationError", "GradcheckError",
     "GradientError", "MatrixError", "MutationError", "NoRuleError", "Op", "OperandError", "OperationError",
     "ReplayError", "Report", "ShapeError", "Source", "SourceError", "Tape", "Tensor", "TracedValueError",
-    "WrongGradientError", "as_tensor", "binary_cross_entropy", "binary_cross_entropy_with_logits", "compare",
-    "cross_entropy_of_labels", "cross_entropy_of_probabilities", "debug", "derive", "detect_anomaly", "dropout", "elu",
-    "gelu", "gelu_tanh", "find_anomaly", "generator", "grad", "gradcheck", "gradients", "hardtanh", "hessian", "hvp",
-    "index_update", "jacobian", "jvp", "leaky_relu", "linear", "log_sigmoid", "log_softmax", "logsumexp", "mish",
-    "no_grad", "op", "relu", "scope", "seed", "sigmoid", "silu", "softmax", "softplus", "source", "squared_error",
-    "sum_to", "value_and_grad", "vjp",
+    "WrongGradientError", "as_tensor", "avg_pool", "binary_cross_entropy", "binary_cross_entropy_with_logits",
+    "compare", "compile", "Compiled", "CompileWarning", "conv", "cross_entropy_of_labels", "cross_entropy_of_probabilities", "debug", "derive",
+    "detect_anomaly", "dropout", "elu", "gelu", "gelu_tanh", "find_anomaly", "generator", "grad", "gradcheck",
+    "gradients", "hardtanh", "hessian", "hvp", "index_update", "jacobian", "jvp", "leaky_relu", "linear",
+    "log_sigmoid", "log_softmax", "logsumexp", "max_pool", "mish", "no_grad", "op", "relu", "scan", "scope", "seed",
+    "sigmoid", "silu", "softmax", "softplus", "source", "squared_error", "sum_to", "value_and_grad", "vjp",
 ]
 
 # What checks and explains is no part of training, and a third of the import's time and more: loaded on first use.
 _LATE = {"compare": "checks.compare", "gradcheck": "checks.numeric", "GradcheckError": "checks.numeric",
          "Report": "checks.report", "WrongGradientError": "checks.report", "source": "derivation.source",
          "Source": "derivation.source", "derive": "derivation.derivation", "Derivation": "derivation.derivation",
-         "DerivationError": "derivation.steps"}
+         "DerivationError": "derivation.steps", "compile": "compiler.compiled", "scan": "compiler.scanning", "Compiled": "compiler.compiled"}
+
+
+def _display(module: str, function: str) -> Callable[[Any], str | None]:
+    """What a notebook shows, written by a module that is loaded when somebody looks."""
+    def show(x: Any) -> str | None:
+        made: str | None = getattr(import_module(f"autodiff.display.{module}"), function)(x)
+        return made
+
+    return show
+
+
+Tensor._repr_html_ = _display("tensors", "tensor_html")         # type: ignore[attr-defined]
+Tape._repr_html_ = _display("tapes", "tape_html")               # type: ignore[attr-defined]
 
 
 def __getattr__(name: str) -> Any:

@@ -53,6 +53,10 @@ class TracedValueError(AutodiffError, TypeError):
     """A tensor was turned into a plain Python or NumPy value where the tape would lose sight of it."""
 
 
+class CompileWarning(UserWarning):
+    """A function is left eager, or recorded again and again."""
+
+
 class ReplayError(AutodiffError, RuntimeError):
     """A tape cannot be run again on other values: one of them left the tape as a Python number."""
 

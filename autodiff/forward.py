@@ -45,41 +45,53 @@ def push(r: Record, ts: list[Any], record: bool) -> Any:
     if op.kind == "linear":
         return op(*[t if t is not None else zero_of(x) if linear_in(op, i, r.options) else x
                     for i, (t, x) in enumerate(zip(ts, operands, strict=True))], **r.options)
+    if op.tangents is None:
+        return transposed(r, ts, y, operands, record)
     total = None
     for i, t in enumerate(ts):
         if t is None or op.edges[i] is None:
             continue
-        if op.tangents is not None:
-            term = op.tangents[i](t, y, *operands, **r.options)    # type: ignore[misc]  # stated where edges are
-        else:
-            term = transposed(r, i, t, y, operands, record)
-        if isinstance(term, tuple):
-            total = term if total is None else tuple(a + b for a, b in zip(total, term, strict=True))
-            continue
-        if np.shape(term) != np.shape(r.value):
-            term = np.broadcast_to(term, np.shape(r.value))
-        if term.dtype != r.value.dtype:
-            term = fitted(term, r.value.dtype)
+        term = fitting(op.tangents[i](t, y, *operands, **r.options), r)    # type: ignore[misc]  # stated where edges are
         total = term if total is None else total + term
     return total
 
 
-def transposed(r: Record, i: int, t: Any, y: Any, operands: list[Any], record: bool) -> Any:
-    """The tangent from input `i` through an op that states only its vjp.
+def fitting(term: Any, r: Record) -> Any:
+    """A tangent in the shape and dtype of the result."""
+    if np.shape(term) != np.shape(r.value):
+        term = np.broadcast_to(term, np.shape(r.value))
+    return term if term.dtype == r.value.dtype else fitted(term, r.value.dtype)
+
+
+def transposed(r: Record, ts: list[Any], y: Any, operands: list[Any], record: bool) -> Any:
+    """The tangent through an op that states only its vjp.
 
     A rule is linear in g. So run it on a g that records, and walk that little tape back with the
-    tangent as seed: the transpose of the transpose.
+    tangents as seeds: the transpose of the transpose.
     """
     assert r.op is not None
     several = isinstance(r.value, tuple)
-    gs = tuple(Tensor(np.zeros_like(part), requires_grad=True) for part in (r.value if several else (r.value,)))
+    gs = tuple(Tensor(np.zeros_like(part), requires_grad=part.dtype.kind not in "biu")
+               for part in (r.value if several else (r.value,)))
+    seeds: dict[Record, Any] = {}
     with grad_mode(True):
-        c = contribution(r.op, i, gs if several else gs[0], y, operands, r.options)
-        c = put_together([c], operands[i]) if isinstance(c, At) else c
-        c = un_broadcast(c, np.shape(operands[i])) if np.shape(c) != np.shape(operands[i]) else c
-    found = walk_back({c.record: t}, [g.record for g in gs], record) if isinstance(c, Tensor) else {}
+        for i, c in enumerate(contributions(r, gs if several else gs[0], y, operands, [t is not None for t in ts])):
+            c = put_together([c], operands[i]) if isinstance(c, At) else c
+            if isinstance(c, Tensor):
+                c = un_broadcast(c, np.shape(operands[i])) if np.shape(c) != np.shape(operands[i]) else c
+                seeds[c.record] = seeds[c.record] + ts[i] if c.record in seeds else ts[i]
+    found = walk_back(seeds, [g.record for g in gs], record) if seeds else {}
     tangents = tuple(found.get(g.record, np.zeros_like(g.record.value)) for g in gs)
-    return tangents if several else tangents[0]
+    return tangents if several else fitting(tangents[0], r)
+
+
+def contributions(r: Record, g: Any, y: Any, operands: list[Any], wanted: list[bool]) -> list[Any]:
+    """What the rule of a record contributes to its inputs; None where it is not wanted, or the derivative is zero."""
+    op = r.op
+    assert op is not None
+    if op.together is not None:
+        return [c if want else None for c, want in zip(op.together(g, y, *operands, **r.options), wanted)]
+    return [contribution(op, i, g, y, operands, r.options) if want else None for i, want in enumerate(wanted)]
 
 
 def contribution(op: Op, i: int, g: Any, y: Any, operands: Sequence[Any], options: dict[str, Any]) -> Any:

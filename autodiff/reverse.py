@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.errors import GradientError, OperandError, ShapeError
+from autodiff.errors import GradientError, OperandError, ShapeError, TracedValueError
 from autodiff.explain import not_a_tensor
 from autodiff.record import Leaf, Record, Variable
 from autodiff.sites import locate
-from autodiff.state import recording
+from autodiff.state import recording, tracing
 from autodiff.tape import behind, walk_back
 from autodiff.tensor import Tensor
 from autodiff.values import plain_value
@@ -39,6 +39,10 @@ def backward(self: Tensor, gradient: Any = None) -> None:
     >>> x.grad
     array([2., 4.])
     """
+    if tracing.get():
+        raise TracedValueError("backward() inside ad.compile writes to .grad, which the compiled function would not do "
+                            "again.\n  Return the gradients instead: ad.compile(ad.value_and_grad(loss)), or "
+                            "nn.train_step(model, loss_fn, optimizer).")
     found = walk_back({self.record: seed_of(self, gradient)})
     for r in found:
         if type(r) is Leaf:
@@ -98,6 +102,7 @@ def gradients(loss: Tensor, wrt: Sequence[Tensor], record: bool = False) -> list
         if not isinstance(t, Tensor):
             raise not_a_tensor("ad.gradients(loss, [t, ...])", t, "Gradients are known of what was computed from "
                                "tensors made with requires_grad=True; for a function of arrays there is ad.grad(f)(x).")
+    record = record or tracing.get()
     wanted = [t.record for t in wrt]
     seeds = {loss.record: seed_of(loss, None)}
     found = walk_back(seeds, wanted, record)

@@ -19,7 +19,7 @@ from autodiff.ops.elementary import alias
 from autodiff.record import Leaf, Record, Variable
 from autodiff.reverse import ones, zeros
 from autodiff.sites import outside
-from autodiff.state import Setting, grad_mode, recording, transform_now
+from autodiff.state import Setting, grad_mode, recording, tracing, transform_now
 from autodiff.tape import behind, walk_back
 from autodiff.tensor import Tensor, leaf_value
 from autodiff.tree import leaves_of, mapped, names_in, rebuilt
@@ -97,6 +97,8 @@ class Call:
 
     def outside(self, outputs: Sequence[Any]) -> bool:
         """Whether the outputs depend on anything tracked that is not one of the variables."""
+        if tracing.get():                          # all must be recorded, to be run again
+            return True
         if not self.keep:
             return False
         since = min((r.serial for r in self.inputs), default=0)

@@ -7,6 +7,9 @@
 >>> optimizer.step()
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from nn import functional, init, optim
 from nn.activations import (
     ELU,
@@ -24,6 +27,7 @@ from nn.activations import (
     Tanh,
 )
 from nn.containers import ModuleDict, ModuleList, Sequential
+from nn.convolution import AvgPool1d, AvgPool2d, Conv1d, Conv2d, MaxPool1d, MaxPool2d
 from nn.errors import LossInputWarning, ModuleError, NonFiniteError, ProbabilityError, StateError
 from nn.history import History
 from nn.layers import Dropout, Flatten, Identity, Linear
@@ -36,13 +40,29 @@ from nn.losses import (
     NLLLoss,
 )
 from nn.mlp import MLP
-from nn.module import Module, Parameter
+from nn.module import Module
+from nn.parameter import Parameter
 from nn.training import fit
 
+if TYPE_CHECKING:
+    from nn.compiled import train_step
+
 __all__ = [
-    "BCELoss", "BCEWithLogitsLoss", "CategoricalCrossEntropyLoss", "CrossEntropyLoss", "Dropout", "ELU", "Flatten",
-    "GELU", "Hardtanh", "History", "Identity", "LeakyReLU", "Linear", "LogSigmoid", "LogSoftmax",
-    "LossInputWarning", "MLP", "MSELoss", "Mish", "Module", "ModuleDict", "ModuleError", "ModuleList", "NLLLoss",
-    "NonFiniteError", "Parameter", "ProbabilityError", "ReLU", "Sequential", "SiLU", "Sigmoid", "Softmax",
-    "Softplus", "StateError", "Tanh", "fit", "functional", "init", "optim",
+    "AvgPool1d", "AvgPool2d", "BCELoss", "BCEWithLogitsLoss", "CategoricalCrossEntropyLoss", "Conv1d", "Conv2d",
+    "CrossEntropyLoss", "Dropout", "ELU", "Flatten", "GELU", "Hardtanh", "History", "Identity", "LeakyReLU",
+    "Linear", "LogSigmoid", "LogSoftmax", "LossInputWarning", "MLP", "MSELoss", "MaxPool1d", "MaxPool2d", "Mish",
+    "Module", "ModuleDict", "ModuleError", "ModuleList", "NLLLoss", "NonFiniteError", "Parameter",
+    "ProbabilityError", "ReLU", "Sequential", "SiLU", "Sigmoid", "Softmax", "Softplus", "StateError", "Tanh", "fit",
+    "functional", "init", "optim", "train_step",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name != "train_step":                       # loaded on first use, as all that compiles
+        raise AttributeError(f"module 'nn' has no attribute {name!r}")
+    globals()[name] = value = import_module("nn.compiled").train_step
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Any, Self
 
@@ -36,12 +37,13 @@ class HeldBack:
             raise KeyboardInterrupt
         self.pending = True
 
-    def step(self, optimizer: Any) -> None:
-        """One step of the optimiser, whole."""
+    def step(self, take: Callable[..., Any], *args: Any) -> Any:
+        """One step, such as the optimiser's, whole."""
         self.stepping = True
         try:
-            optimizer.step()
+            result = take(*args)
         finally:
             self.stepping = False
         if self.pending:
             raise KeyboardInterrupt
+        return result

@@ -6,7 +6,7 @@ longer be walked back unnoticed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from math import sqrt
 from typing import Any, ClassVar, TypedDict
 
@@ -83,6 +83,23 @@ class Optimizer:
     def update(self, i: int, g: Array) -> Any:
         """What to move parameter `i` by, against and in units of the learning rate. A subclass writes it."""
         raise NotImplementedError(f"{type(self).__name__} has no update")
+
+    # What a compiled step needs: the same update as a formula, of arrays and of Tensors alike.
+
+    counting: ClassVar[bool] = False                   # whether the state of a parameter counts its steps
+
+    @property
+    def kept(self) -> tuple[str, ...]:
+        """The names of the arrays in `state` that the rule takes and gives."""
+        return ()
+
+    def numbers(self, t: int) -> dict[str, float]:
+        """The numbers in the rule at step t, counted from 1."""
+        return {"lr": self.lr, "decay": self.weight_decay}
+
+    def rule(self, p: Any, g: Any, kept: Sequence[Any], numbers: Mapping[str, Any]) -> tuple[Any, list[Any]]:
+        """The new parameter, and what is kept of it, from its gradient: the same update as `step`, on paper."""
+        raise NotImplementedError(f"{type(self).__name__} has no rule")
 
     def state_dict(self) -> OptimiserState:
         """Settings, and copies of the arrays kept for each parameter by its position, in PyTorch's layout."""
@@ -179,16 +196,19 @@ class SGD(Optimizer):
         if self.momentum or self.weight_decay:
             super().step()
             return
-        lr, now = self.lr, next_serial()
+        now, dtype = next_serial(), None
         for p in self.params:                   # plain descent, written out: it costs little more than p -= lr * g
             leaf: Any = p.record
             value, g = leaf.value, leaf.grad
             if g is not None and type(value) is np.ndarray:
+                if value.dtype is not dtype:    # an array of the dtype: NumPy would convert a number at every product
+                    dtype = value.dtype
+                    lr = np.asarray(self.lr, dtype)
                 value -= lr * g
                 leaf.version = now
                 leaf.leaks = ()
             elif g is not None:
-                leaf.write(value - lr * g)
+                leaf.write(value - self.lr * g)
 
     def update(self, i: int, g: Array) -> Any:
         """The gradient, or with momentum the running sum."""
@@ -203,6 +223,24 @@ class SGD(Optimizer):
             v += g
         v = kept["momentum_buffer"]
         return g + self.momentum * v if self.nesterov else v
+
+
+    @property
+    def kept(self) -> tuple[str, ...]:
+        """With momentum, its running sum."""
+        return ("momentum_buffer",) if self.momentum else ()
+
+    def numbers(self, t: int) -> dict[str, float]:
+        """The learning rate, λ and μ."""
+        return {"lr": self.lr, "decay": self.weight_decay, "momentum": self.momentum}
+
+    def rule(self, p: Any, g: Any, kept: Sequence[Any], numbers: Mapping[str, Any]) -> tuple[Any, list[Any]]:
+        """p - lr v, v ← μ v + g."""
+        g = g + numbers["decay"] * p if self.weight_decay else g
+        if not self.momentum:
+            return p - numbers["lr"] * g, []
+        v = numbers["momentum"] * kept[0] + g
+        return p - numbers["lr"] * (g + numbers["momentum"] * v if self.nesterov else v), [v]
 
 
 class Adam(Optimizer):
@@ -243,6 +281,7 @@ class Adam(Optimizer):
 
     settings: ClassVar = ("lr", "betas", "eps", "weight_decay")
     unsupported: ClassVar = ("maximize", "amsgrad", "decoupled_weight_decay")
+    counting: ClassVar = True
 
     def __init__(self, params: Parameters, lr: float = 1e-3, betas: tuple[float, float] = (0.9, 0.999),
                  eps: float = 1e-8, weight_decay: float = 0.0) -> None:
@@ -260,14 +299,37 @@ class Adam(Optimizer):
         b1, b2 = self.betas
         kept["step"] = t = kept["step"] + 1
         m, v = kept["exp_avg"], kept["exp_avg_sq"]
+        w = np.empty_like(m)                    # one array for every step of the formula: it stays in the cache
         m *= b1
-        m += (1 - b1) * g
+        m += np.multiply(1 - b1, g, out=w)
         v *= b2
-        v += (1 - b2) * (g * g)
-        length = np.sqrt(v)
-        length /= sqrt(1 - b2 ** t)
-        length += self.eps
-        return np.divide(m, length, out=length) / (1 - b1 ** t) if np.ndim(length) else m / length / (1 - b1 ** t)
+        np.multiply(g, g, out=w)
+        v += np.multiply(1 - b2, w, out=w)
+        np.sqrt(v, out=w)
+        w *= 1 / sqrt(1 - b2 ** t)
+        w += self.eps
+        np.divide(m, w, out=w)
+        w *= 1 / (1 - b1 ** t)
+        return w
+
+    @property
+    def kept(self) -> tuple[str, ...]:
+        """The running means."""
+        return "exp_avg", "exp_avg_sq"
+
+    def numbers(self, t: int) -> dict[str, float]:
+        """β₁, β₂ and what makes up for m and v starting at zero."""
+        b1, b2 = self.betas
+        return {"lr": self.lr, "decay": self.weight_decay, "b1": b1, "b2": b2, "new1": 1 - b1, "new2": 1 - b2,
+                "eps": self.eps, "for_m": 1 / (1 - b1 ** t), "for_v": 1 / sqrt(1 - b2 ** t)}
+
+    def rule(self, p: Any, g: Any, kept: Sequence[Any], numbers: Mapping[str, Any]) -> tuple[Any, list[Any]]:
+        """p - lr m̂ / (√v̂ + ε)."""
+        g = g + numbers["decay"] * p if self.weight_decay else g
+        m = numbers["b1"] * kept[0] + numbers["new1"] * g
+        v = numbers["b2"] * kept[1] + numbers["new2"] * (g * g)
+        direction = m / (np.sqrt(v) * numbers["for_v"] + numbers["eps"]) * numbers["for_m"]
+        return p - numbers["lr"] * direction, [m, v]
 
 
 def move(leaf: Leaf, direction: Array, lr: float) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from importlib import import_module
 from math import isfinite
 from time import perf_counter
 from typing import Any
@@ -27,7 +28,8 @@ ROWS = 4096         # samples that are evaluated at once
 
 def fit(model: Module, loss_fn: Callable[[Any, Any], Any], data: Pair, optimizer: Optimizer, epochs: int,
         batch_size: int | None = None, validation: Pair | None = None, rng: np.random.Generator | int | None = None,
-        metrics: Mapping[str, Metric] | None = None, progress: bool = True, shuffle: bool = True) -> History:
+        metrics: Mapping[str, Metric] | None = None, progress: bool = True, shuffle: bool = True,
+        callbacks: Iterable[Callable[[Module, History], object]] = (), compile: bool = False) -> History:
     """Train a model.
 
     The model is in training mode while it learns and in evaluation mode while it is evaluated; afterwards each
@@ -58,6 +60,11 @@ def fit(model: Module, loss_fn: Callable[[Any, Any], Any], data: Pair, optimizer
         Whether to show a bar (tqdm) or lines, on standard error.
     shuffle : bool
         Whether each epoch takes the samples in a new order.
+    callbacks : iterable of callable
+        Each ``callback(model, history)`` is called after each epoch, such as a `viz.Watch`.
+    compile : bool
+        Whether to run compiled steps (`nn.train_step`), and whole epochs in native code where the model is tiny and
+        numba is installed. `.grad` is not set then.
 
     Returns
     -------
@@ -87,24 +94,25 @@ def fit(model: Module, loss_fn: Callable[[Any, Any], Any], data: Pair, optimizer
         raise ValueError(f"epochs={epochs}, batch_size={batch_size}: epochs must not be negative, and a batch has at "
                          "least one sample")
     draws = generator(rng)
+    told = list(callbacks)
     history = History(metrics={name: [] for name in metrics or {}})
     shown = Progress(epochs, progress)
     modes = [(module, module.training) for _, module in model.named_modules()]
     try:
         with HeldBack() as held_back:
+            kind = import_module("nn.compiled").Learner if compile else Learner
+            learner: Learner = kind(model, loss_fn, optimizer, held_back)
             model.train()
             for epoch in range(1, epochs + 1):
                 started = perf_counter()
-                total = 0.0
-                for batch, (xb, yb) in enumerate(batches(x, y, batch_size, draws if shuffle else None), start=1):
-                    loss = learn(model, loss_fn, xb, yb, optimizer, held_back, (epoch, batch))
-                    total += len(xb) * loss
-                numbers = {"train_loss": total / len(x)}
+                numbers = {"train_loss": learner.epoch(x, y, batch_size, draws if shuffle else None, epoch) / len(x)}
                 if held_out is not None or metrics:
                     model.eval()
                     numbers |= evaluate(model, loss_fn, held_out, held_out or (x, y), metrics or {})
                     model.train()
                 keep(history, numbers, perf_counter() - started)
+                for callback in told:
+                    callback(model, history)
                 shown.epoch(epoch, numbers)
     except KeyboardInterrupt:
         history.interrupted = True
@@ -133,38 +141,77 @@ def pair(what: str, data: Pair) -> tuple[Array, Array]:
     return x, y
 
 
-def batches(x: Array, y: Array, size: int | None, draws: np.random.Generator | None) -> Iterator[tuple[Array, Array]]:
-    """The data in pieces of `size`, the last maybe smaller, in an order drawn anew."""
+def ordered(n: int, draws: np.random.Generator | None) -> Array | None:
+    """The order of the samples, drawn anew; None for the order they are in."""
+    return draws.permutation(n) if draws is not None else None
+
+
+def batches(x: Array, y: Array, size: int | None, order: Array | None) -> Iterator[tuple[Array, Array]]:
+    """The data in pieces of `size`, the last maybe smaller, in this order."""
     n = len(x)
     if size is None or size >= n:           # all at once: the order is of no consequence
         yield x, y
         return
-    order = draws.permutation(n) if draws is not None else None
     for start in range(0, n, size):
         chosen = slice(start, start + size) if order is None else order[start:start + size]
         yield x[chosen], y[chosen]
 
 
-def learn(model: Module, loss_fn: Callable[[Any, Any], Any], x: Array, y: Array, optimizer: Optimizer,
-          held_back: HeldBack, where: tuple[int, int]) -> float:
-    """One step; returns the loss before it."""
-    optimizer.zero_grad()
-    loss = loss_fn(model(x), y)
-    if not isinstance(loss, Tensor) or loss.size != 1:
-        got = f"shape {loss.shape}" if isinstance(loss, Tensor) else type(loss).__name__
-        raise GradientError(f"loss_fn must return a scalar Tensor, and returned {got}; did you mean reduction='mean'?")
-    value = number(loss)
-    if not isfinite(value):
-        raise NonFiniteError(report(f"the loss is {value}", where, optimizer))
-    loss.backward()
-    for p, name in zip(optimizer.params, optimizer.names, strict=True):
-        g = p.grad
-        # A sum of squares is the cheapest look at every element; it may overflow where they do not.
-        if g is not None and not isfinite(np.vdot(g, g)) and not np.isfinite(g).all():
-            what = f"the loss is {value:.6g}, but the gradient of {name} is not finite"
-            raise NonFiniteError(report(what, where, optimizer))
-    held_back.step(optimizer)
-    return value
+class Learner:
+    """Takes the steps of a training.
+
+    Parameters
+    ----------
+    model, loss_fn, optimizer
+        As in `fit`.
+    held_back : HeldBack
+        Keeps a Ctrl-C from ending a step half way.
+    """
+
+    def __init__(self, model: Module, loss_fn: Callable[[Any, Any], Any], optimizer: Optimizer,
+                 held_back: HeldBack) -> None:
+        self.model, self.loss_fn, self.optimizer, self.held_back = model, loss_fn, optimizer, held_back
+
+    def epoch(self, x: Array, y: Array, size: int | None, draws: np.random.Generator | None, epoch: int) -> float:
+        """Go through the data once; the sum of the samples' losses."""
+        order = None if size is None or size >= len(x) else ordered(len(x), draws)
+        return self.steps(batches(x, y, size, order), epoch, 1)
+
+    def steps(self, pieces: Iterable[tuple[Array, Array]], epoch: int, first: int) -> float:
+        """One step for each batch; the sum of the samples' losses."""
+        total = 0.0
+        for batch, (xb, yb) in enumerate(pieces, start=first):
+            total += len(xb) * self.step(xb, yb, (epoch, batch))
+        return total
+
+    def step(self, x: Array, y: Array, where: tuple[int, int]) -> float:
+        """One step; returns the loss before it."""
+        optimizer = self.optimizer
+        optimizer.zero_grad()
+        loss = self.loss_fn(self.model(x), y)
+        if not isinstance(loss, Tensor) or loss.size != 1:
+            got = f"shape {loss.shape}" if isinstance(loss, Tensor) else type(loss).__name__
+            raise GradientError(f"loss_fn must return a scalar Tensor, and returned {got}; did you mean "
+                                "reduction='mean'?")
+        value = number(loss)
+        if not isfinite(value):
+            raise NonFiniteError(report(f"the loss is {value}", where, optimizer))
+        loss.backward()
+        for p, name in zip(optimizer.params, optimizer.names, strict=True):
+            g = p.grad
+            if g is not None and not all_finite(g):
+                what = f"the loss is {value:.6g}, but the gradient of {name} is not finite"
+                raise NonFiniteError(report(what, where, optimizer))
+        self.held_back.step(optimizer.step)
+        return value
+
+
+def all_finite(g: Array) -> bool:
+    """Whether no element is infinite or NaN.
+
+    A sum of squares is the cheapest look at every element; it may overflow where they do not.
+    """
+    return bool(isfinite(np.vdot(g, g)) or np.isfinite(g).all())
 
 
 def number(loss: Any) -> float:

@@ -1,0 +1,166 @@
+"""Native loops as functions for numba: each different one once, how it is called, and where its results go."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+
+from autodiff.compiler.emission import Emission
+from autodiff.compiler.loop_text import Writer
+from autodiff.compiler.schedule import COLUMN, FULL, ROW, SCALAR, Loop, Node
+from autodiff.compiler.whole import Item, Whole
+from autodiff.naming import free
+from autodiff.record import Record
+
+@dataclass
+class Kernel:
+    """The text of one native function, and how it is called."""
+
+    name: str
+    text: str
+    types: list[str]
+
+
+@dataclass
+class Native:
+    """Writes loops as native functions, each different one once."""
+
+    kernels: dict[str, Kernel] = field(default_factory=dict)
+    used: dict[str, int] = field(default_factory=dict)
+    constants: dict[Any, str] = field(default_factory=dict)
+    whole: Whole | None = None
+
+    def call(self, node: Node, emission: Emission) -> list[str]:
+        """The lines that run a loop."""
+        for r in node.records:
+            emission.guarded(r)
+        writer = Writer(node, self.constant, emission.direct)
+        arguments: list[str] = []
+        writer.given = [*writer.reads]
+        lines: list[str] = []
+        for x, role in writer.reads.items():
+            arguments.append(argument(x, role, node.loop, emission))     # type: ignore[arg-type]
+        after: list[str] = []
+        for r in node.results:
+            if r in writer.over:
+                emission.place(r)
+                continue
+            arguments.append(result(r, node.loop, emission, lines, after))     # type: ignore[arg-type]
+        for number in range(writer.scratch):
+            name = free("row", emission.used)
+            emission.bound.append(f"{name} = empty({node.loop.columns}, np.{writer.precision})")  # type: ignore[union-attr]
+            arguments.append(name)
+        kernel = self.kernel(writer)
+        writer.given += [None] * (len(arguments) - len(writer.given))
+        emission.items.append(Item(node, [], writer, arguments))
+        comment = f"  # {', '.join(dict.fromkeys(r.op.name for r in node.records if r.op is not None))}"
+        text = f"{kernel.name}({', '.join(arguments)})"
+        emission.prelude += lines
+        return [f"{text:<56}{comment}", *after]
+
+    def kernel(self, writer: Writer) -> Kernel:
+        """The function of a loop: one for all that do the same."""
+        body = writer.text()
+        known = self.kernels.get(body)
+        if known is None:
+            name = free("loop", self.used)
+            known = self.kernels[body] = Kernel(name, body.replace("def loop(", f"def {name}("), writer.types)
+        return known
+
+    def joined(self, emission: Emission, epochs: bool = False) -> bool:
+        """Make one function of a tiny program, in place of its lines; False if it is none.
+
+        With `epochs` another one goes through batches.
+        """
+        whole = Whole(emission, self)
+        if not whole.fits:
+            return False
+        self.whole = whole
+        results = whole.handed_out()
+        emission.lines = [f"whole({', '.join(p.text for p in whole.parameters.values())})", *results]
+        if whole.stops:
+            place = free("stopped", emission.used)
+            emission.bound.append(f"{place} = empty(1)")
+            emission.lines[1:1] = [f"if {place}[0]:", f"    {emission.verdict}"]
+            emission.lines[0] = f"whole({', '.join([place, *(p.text for p in whole.parameters.values())])})"
+        self.kernels = {}
+        if epochs:
+            kernel = whole.epoch_text()
+            self.kernels["epochs"] = Kernel("epochs", *kernel)
+            emission.epoch = whole.epoch_lines()
+        self.kernels |= {"whole": Kernel("whole", whole.text(), whole.types)}
+        return True
+
+    def text(self, python: str) -> str:
+        """The whole source: constants, native functions, and the Python that calls them."""
+        constants = [f"{name} = {text}" for text, name in self.constants.items()]
+        native = [kernel.text for kernel in self.kernels.values()]
+        return "\n\n".join(["\n".join(constants), *native, python])
+
+    def built(self) -> dict[str, Any]:
+        """The compiled functions, by name."""
+        build = import_module("autodiff.compiler.cache").built            # late: it needs numba
+        prelude: str = import_module("autodiff.compiler.elementary").PRELUDE
+        constants = "\n".join(f"{name} = {text}" for text, name in self.constants.items())
+        source = "\n\n".join(["import math\n\nimport numpy as np\n" + prelude, constants,
+                              *(kernel.text for kernel in self.kernels.values())]) + "\n"
+        signatures = {kernel.name: f"void({', '.join(kernel.types)})" for kernel in self.kernels.values()}
+        return dict(build(source, signatures)) if signatures else {}
+
+    def constant(self, x: Any, dtype: Any) -> str:
+        """A number of a dtype, by a name."""
+        number = float(x) if dtype.kind == "f" else x
+        plain = repr(number) if not isinstance(number, float) or np.isfinite(number) else f"float({str(number)!r})"
+        text = plain if dtype.kind == "b" else f"np.{dtype.name}({plain})"
+        if text not in self.constants:
+            self.constants[text] = f"c{len(self.constants)}"
+        return self.constants[text]
+
+
+def argument(x: Record, role: str, loop: Loop, w: Emission) -> str:
+    """The text of what a loop reads: contiguous, of the loop's own shape."""
+    if role == SCALAR and not np.ndim(x.value):
+        return w.arg(x)
+    name, shape = w.arg(x), shape_in(role, loop)
+    steady = x in w.stable and w.row_major(x)
+    if steady and np.shape(x.value) == shape:
+        return name
+    text = name if np.shape(x.value) == shape else f"{name}.reshape({shape!r})"
+    if not np.ndim(x.value):
+        return name
+    if steady:
+        flat = free(f"{name}_r", w.used)
+        w.bound.append(f"{flat} = {text}")
+        return flat
+    return w.contiguous(text)
+
+
+def result(r: Record, loop: Loop, w: Emission, before: list[str], after: list[str]) -> str:
+    """The text of where a loop puts a result, and the lines that this takes."""
+    role = loop.roles[r]
+    shape = shape_in(role, loop)
+    if not np.ndim(r.value):
+        place = free(f"{w.named(r)}_at", w.used)
+        w.bound.append(f"{place} = empty(1, {w.dtype(r)})")
+        after.append(f"{w.named(r)} = {place}[0]")
+        return place
+    name = w.place(r)
+    if name is None:
+        name = w.named(r)
+        before.append(f"{name} = empty({np.shape(r.value)!r}, {w.dtype(r)})")
+        return name if np.shape(r.value) == shape else f"{name}.reshape({shape!r})"
+    if np.shape(r.value) == shape:
+        return name
+    flat = free(f"{name}_r", w.used)
+    w.bound.append(f"{flat} = {name}.reshape({shape!r})")
+    return flat
+
+
+def shape_in(role: str, loop: Loop) -> tuple[int, ...]:
+    """The shape of an array as a loop sees it."""
+    if role == FULL:
+        return (loop.columns,) if loop.rows == 1 else (loop.rows, loop.columns)
+    return {COLUMN: (loop.rows,), ROW: (loop.columns,), SCALAR: (1,)}[role]

@@ -1,0 +1,160 @@
+"""One trace made ready to run: its passes, its text, and functions bound to memory, one for each thread at work."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from sys import _getframe
+from typing import Any
+
+import numpy as np
+
+from autodiff.compiler.emission import Emission
+from autodiff.compiler.loop_text import fits as can_be_native
+from autodiff.compiler.loops import Native
+from autodiff.compiler.lowering import folded, lowered, without_rows
+from autodiff.compiler.schedule import scheduled
+from autodiff.compiler.tracing import Trace
+from autodiff.compiler.trimming import trimmed
+from autodiff.program.passes import Program, shared
+from autodiff.record import Leaf, Record
+from autodiff.tape import Tape
+from autodiff.tensor import Tensor
+
+
+class Specialised:
+    """A trace as a fast function of the same shapes and dtypes.
+
+    Parameters
+    ----------
+    trace : Trace
+        What a function computed.
+    jit : bool
+        Whether to gather loops into native code.
+    donated : dict of int to Record
+        Outputs, by number, that are written into the array of something captured.
+    first : iterable of int, optional
+        Outputs that must be there before anything runs that they do not need.
+    verified : (callable, list of Record), optional
+        What is called before that, with the first output and the arrays of something captured; it may raise.
+    epochs : bool
+        Whether to make a loop over batches too, where the whole is one native function.
+    """
+
+    def __init__(self, trace: Trace, jit: bool, donated: Mapping[int, Record] | None = None,
+                 first: Iterable[int] | None = None,
+                 verified: tuple[Callable[..., None], list[Record]] | None = None, epochs: bool = False) -> None:
+        self.trace = trace
+        donated = {i: held for i, held in (donated or {}).items() if np.ndim(held.value)}
+        checked = verified[1] if verified else []
+        for held in {*donated.values(), *checked}.difference(trace.captured.values()):
+            trace.captured[Leaf(held.value, False, _getframe(), held.label)] = held
+        program = optimised(trace.program, jit)
+        outputs = list(program.outputs.values())
+        leaves = {held: leaf for leaf, held in trace.captured.items()}
+        giving: dict[Record, list[Record]] = {}
+        for i, held in donated.items():
+            giving.setdefault(outputs[i], []).append(leaves[held])
+        native = Native()
+        fits, kernels = (can_be_native, native.call) if jit else (None, None)
+        early = None if first is None else [outputs[i] for i in first]
+        self.schedule = scheduled(program, fits, early)
+        self.emission = Emission(self.schedule, trace.inputs, list(trace.captured), names_of(trace), giving,
+                                 verified and (verified[0], outputs[0], [leaves[held] for held in checked]), kernels)
+        self.epochs = jit and native.joined(self.emission, epochs) and epochs
+        given: set[Record] = set()
+        results = [self.emission.result(r, given) if isinstance(r, Record) else self.emission.number(r)
+                   for r in outputs if r not in giving]
+        self.source = python = self.emission.text(results)
+        self.memory = self.emission.memory
+        self.arrays = [trace.captured[r] for r in self.emission.arrays]
+        self.scalars = [trace.captured[r] for r in self.emission.scalars]
+        self.key_sources = self.ordered_keys()
+        if jit:
+            self.source = native.text(python)
+            self.emission.namespace.update(native.built())
+        self.bind = self.made(python)
+        self.more = bool(self.scalars or self.key_sources)
+        self.idle: list[tuple[list[tuple[Record, Any]], Callable[..., Any], Any]] = []
+
+    @property
+    def tape(self) -> Tape:
+        """The program as a tape: what is drawn and listed."""
+        outputs = [r for r in optimised(self.trace.program, native=False).outputs.values() if isinstance(r, Record)]
+        return Tape(*[Tensor.of(r) for r in outputs if np.ndim(r.value) == 0 or len(outputs) == 1] or
+                    [Tensor.of(r) for r in outputs])
+
+    def __str__(self) -> str:
+        trace = self.trace
+        takes = ", ".join(f"{r.label or 'x'} {np.shape(r.value)}" for r in trace.inputs)
+        calls = len(self.schedule.nodes)
+        operations = sum(r.op is not None for r in trace.program.records)
+        return f"  ({takes}): {operations} operations recorded, {calls} calls, {self.memory}"
+
+    def ordered_keys(self) -> list[int]:
+        """Which of the draws each key argument is."""
+        keys = {id(key): i for i, key in enumerate(self.trace.keys)}
+        options = [value for node in self.schedule.nodes for r in node.records for value in r.options.values()]
+        return [keys[id(value)] for value in options if id(value) in keys]
+
+    def made(self, python: str) -> Callable[..., Any]:
+        """The function ``bind`` of the text."""
+        namespace = dict(self.emission.namespace)
+        exec(compile(python, "<compiled>", "exec"), namespace)
+        found: Callable[..., Any] = namespace["bind"]
+        return found
+
+    def run(self, args: list[Any], keys: list[int]) -> Any:
+        """The outputs for these arrays, in order."""
+        try:
+            bound = self.idle.pop()
+        except IndexError:
+            bound = self.fresh()
+        for held, array in bound[0]:
+            if held.value is not array:
+                bound = self.fresh()
+                break
+        try:
+            if self.more:
+                args = [*args, *[r.value for r in self.scalars], *[keys[i] for i in self.key_sources]]
+            return bound[1](*args)
+        finally:
+            self.idle.append(bound)
+
+    def run_epoch(self, samples: tuple[Any, Any], order: Any, numbers: Any, losses: Any) -> int:
+        """Run for one batch after the other, taken from the samples in this order; how many were run to the end.
+
+        Parameters
+        ----------
+        samples : pair of array
+            What the first two inputs are batches of.
+        order : array of int64
+            Which samples, batch by batch.
+        numbers : array of shape (1 or batches, n)
+            The other inputs, for all batches or each.
+        losses : array
+            Where the first output goes.
+        """
+        held, _, epoch = bound = self.idle.pop() if self.idle else self.fresh()
+        if any(r.value is not array for r, array in held):
+            held, _, epoch = bound = self.fresh()
+        try:
+            done: int = epoch(*samples, order, numbers, losses)
+            return done
+        finally:
+            self.idle.append(bound)
+
+    def fresh(self) -> tuple[list[tuple[Record, Any]], Callable[..., Any], Callable[..., Any]]:
+        """What is captured now, and a function with a workspace of its own that works on it."""
+        held = [(r, r.value) for r in self.arrays]
+        return held, *self.bind(np.empty(self.memory.size, np.uint8), *[array for _, array in held])
+
+
+def optimised(program: Program, native: bool) -> Program:
+    """The passes, in order: unused outputs left out, composites taken apart, constants folded, the same computed once, what is dead left out."""
+    program = shared(folded(lowered(trimmed(program), native)))
+    return program if native else without_rows(program)
+
+
+def names_of(trace: Trace) -> dict[Record, str]:
+    """What the user calls the records of a trace."""
+    return {r: name for r in trace.program.records if (name := r.name)}

@@ -1,0 +1,341 @@
+"""`train_step`: forward, backward and update as one call, compiled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import islice
+from math import isfinite
+from operator import attrgetter, is_
+from typing import Any
+
+import numpy as np
+
+from autodiff import GradientError, Tensor
+from autodiff.compiler.compiled import available, signature, told_of_many
+from autodiff.compiler.specialised import Specialised
+from autodiff.compiler.tracing import is_array, native, traced
+from autodiff.record import next_serial
+from autodiff.reverse import ones
+from autodiff.state import Setting
+from autodiff.tape import walk_back
+from nn import training
+from nn.errors import NonFiniteError
+from nn.flat import Flat, grouped, steps
+from nn.interrupts import HeldBack
+from nn.module import Module
+from nn.optim import Optimizer
+
+Array = np.ndarray[Any, Any]
+LossFn = Callable[[Any, Any], Any]
+TRAINING, REQUIRES_GRAD = attrgetter("training"), attrgetter("requires_grad")
+
+
+class TrainStep:
+    """Forward, backward and update as one call; see `train_step`."""
+
+    def __init__(self, model: Module, loss_fn: LossFn, optimizer: Optimizer, jit: bool,
+                 verify: Callable[..., None] | None = None) -> None:
+        self.verify = verify                              # told the loss and the gradients before an update
+        self.model, self.loss_fn, self.optimizer, self.jit = model, loss_fn, optimizer, jit
+        self.modules = [module for _, module in model.named_modules()]
+        self.leaves = [p.record for p in optimizer.params]
+        self.known: dict[Any, Step] = {}
+        self.traces = 0
+        self.last: Step | None = None
+
+    def __call__(self, x: Any, y: Any) -> Any:
+        """Take one step; the loss before it."""
+        step = self.last
+        if step is None or type(x) is not np.ndarray or type(y) is not np.ndarray or x.shape != step.x_shape \
+                or y.shape != step.y_shape or x.dtype is not step.x_dtype or y.dtype is not step.y_dtype \
+                or not step.current():
+            return self.found(x, y)
+        return step(x, y)
+
+    def modes(self) -> list[bool]:
+        """What a step is made for, beside its batch: what trains, and what is trained."""
+        return [*map(TRAINING, self.modules), *map(REQUIRES_GRAD, self.leaves)]
+
+    def found(self, x: Any, y: Any) -> Any:
+        """Take one step that may be the first of its kind."""
+        key = (signature(x), signature(y), *self.modes(), settings(self.optimizer))
+        step, keys = self.known.get(key), None
+        if step is None or not all(group.together(self.optimizer) for group in step.groups):
+            step = Step(self, x, y)
+            keys = list(step.compiled.trace.keys)
+            self.traces += 1
+            told_of_many("the training step", self.traces)
+        self.last = step
+        loss = step.resumed(x, y, keys)
+        self.known[key] = step
+        return loss
+
+    @property
+    def source(self) -> str:
+        """What runs, for each kind of batch seen so far."""
+        return "\n\n".join(step.compiled.source for step in self.known.values())
+
+    @property
+    def memory(self) -> str:
+        """The plan of the workspace, for each kind of batch seen so far."""
+        return "\n".join(str(step.compiled.memory) for step in self.known.values())
+
+
+class Step:
+    """A training step for batches of one shape and dtype."""
+
+    def __init__(self, whole: TrainStep, x: Any, y: Any) -> None:
+        self.whole, self.optimizer, self.modes = whole, whole.optimizer, whole.modes()
+        self.seen: list[Any] = []                         # what the optimiser held when a step was last taken
+        self.counted: list[dict[str, Any]] = []           # where steps are counted, and how many they were
+        self.counts: list[int] = []
+        self.stated = stated(self.optimizer)
+        self.counting = self.stated and self.optimizer.counting
+        self.x_shape, self.x_dtype, self.y_shape, self.y_dtype = (*signature(x), *signature(y))
+        self.groups: list[Flat] = []
+        self.given: list[Any] = []                        # where each output but the loss goes
+        self.members: list[int] = []                      # the parameters that have gradients
+        # Numbers are by dtype and by steps taken; each is found by a parameter that they are for.
+        self.kinds = {(p.dtype, steps(self.optimizer, i)): i for i, p in enumerate(self.optimizer.params)}
+        numbers = {kind: {name: kind[0].type(value) for name, value in self.optimizer.numbers(1).items()}
+                   for kind in self.kinds}
+        with Setting(native, whole.jit):
+            trace = traced(self.program, (x, y, numbers), {}, is_array)
+        donated = dict(enumerate(self.given, start=1))
+        checked = whole.verify and self.stated and (whole.verify, [group.g.record for group in self.groups])
+        self.compiled = Specialised(trace, whole.jit, donated, range(1 + len(self.members)), checked or None,
+                                    epochs=whole.verify is not None and self.stated)
+        self.numbers = [leaf for leaf in self.given if not np.ndim(leaf.value)]
+        self.leaves: list[Any] = [self.optimizer.params[i].record for i in self.members]
+
+    def program(self, x: Any, y: Any, numbers: Any) -> list[Any]:
+        """The loss, the gradients, and the new parameters and state."""
+        optimizer = self.optimizer
+        loss = self.whole.loss_fn(self.whole.model(x), y)
+        if not isinstance(loss, Tensor) or loss.size != 1:
+            got = f"shape {loss.shape}" if isinstance(loss, Tensor) else type(loss).__name__
+            raise GradientError(f"loss_fn must return a scalar Tensor, and returned {got}; did you mean "
+                                "reduction='mean'?")
+        wanted = [p.record for p in optimizer.params if p.requires_grad]
+        found = walk_back({loss.record: ones(loss.record.value)}, wanted, record=True)
+        reached = {i: found[p.record] for i, p in enumerate(optimizer.params) if p.record in found}
+        if not self.stated:
+            self.members = list(reached)
+            return [loss, *reached.values()]
+        self.groups = grouped(optimizer, reached)
+        gradients, new = [], []
+        for group in self.groups:
+            self.members += group.members
+            gradients += [with_axis(reached[i]) for i in group.members]
+            self.given += group.gradients()
+        for group in self.groups:
+            kind = group.p.dtype, steps(optimizer, group.members[0])
+            self.kinds[kind] = group.members[0]
+            moved, keeping = optimizer.rule(with_axis(group.p), group.g, list(group.state.values()), numbers[kind])
+            new += [moved.reshape(group.p.shape) if group.p.ndim == 0 else moved, *keeping]
+            self.given += [group.p.record, *(t.record for t in group.state.values())]
+        return [loss, *gradients, *new]
+
+    def __call__(self, x: Any, y: Any, keys: list[Any] | None = None) -> Any:
+        """One step, with these random draws or new ones."""
+        compiled = self.compiled
+        if keys is None:
+            keys = [drawn.again() for drawn in compiled.trace.keys]
+        if type(x) is not np.ndarray or type(y) is not np.ndarray:
+            x, y = (a.record.value if isinstance(a, Tensor) else a for a in (x, y))
+        loss, *rest = compiled.run([x, y, *self.numbers_at(1)], keys)
+        if not self.stated:
+            return self.moved_by_hand(loss, rest)
+        self.done(1)
+        for leaf, value in zip(self.numbers, rest):
+            leaf.value = value
+        return loss
+
+    def moved_by_hand(self, loss: Any, gradients: list[Any]) -> Any:
+        """The update of an optimiser that does not state it as a formula; the loss."""
+        if self.whole.verify is not None:
+            self.whole.verify(loss, *gradients)
+        self.optimizer.zero_grad()
+        for leaf, g in zip(self.leaves, gradients):
+            leaf.grad = np.asarray(g)
+        self.optimizer.step()
+        return loss
+
+    def resumed(self, x: Any, y: Any, keys: list[Any] | None) -> Any:
+        """One step, after something may have happened to the optimiser."""
+        for group in self.groups:
+            group.take_over(self.optimizer)
+        loss = self(x, y, keys)
+        for group in self.groups:
+            group.hand_back(self.optimizer)
+        self.counted = [self.optimizer.state[i] for i in self.members] if self.counting else []
+        self.counts = [kept["step"] for kept in self.counted]
+        self.seen = self.held()
+        return loss
+
+    def held(self) -> list[Any]:
+        """What the optimiser holds."""
+        return [*vars(self.optimizer).values(), *self.optimizer.state.values()]
+
+    def current(self) -> bool:
+        """Whether nothing has happened to model and optimiser, since the last step, that a step does not look at."""
+        now, seen = self.held(), self.seen
+        return len(now) == len(seen) and all(map(is_, now, seen)) and self.whole.modes() == self.modes \
+            and [kept["step"] for kept in self.counted] == self.counts
+
+    def numbers_at(self, k: int) -> list[float]:
+        """The numbers in the optimiser's formula, at the k-th step from here."""
+        optimizer = self.optimizer
+        if not self.counting:
+            return [*optimizer.numbers(1).values()] * len(self.kinds)
+        return [x for i in self.kinds.values() for x in optimizer.numbers(steps(optimizer, i) + k).values()]
+
+    def done(self, k: int) -> None:
+        """Note that the parameters were written to, and that this was k steps."""
+        now = next_serial()
+        for leaf in self.leaves:
+            leaf.version = now
+            leaf.leaks = ()
+        if self.counting:
+            state = self.optimizer.state
+            for i in self.members:
+                kept = state[i] if i in state else state.setdefault(i, {})
+                kept["step"] = kept.get("step", 0) + k
+            self.counts = [n + k for n in self.counts]
+
+    def not_finite(self, gradients: Sequence[Array]) -> list[str]:
+        """Whose gradients, among what `verify` is told, are not finite."""
+        if self.stated:
+            return [name for group in self.groups for name in group.names_in(self.optimizer)]
+        return [self.optimizer.names[i] for i, g in zip(self.members, gradients) if not np.isfinite(g).all()]
+
+    def fits(self, x: Any, y: Any, size: int) -> bool:
+        """Whether an epoch of batches of these samples can run at once."""
+        return self.compiled.epochs and self.x_shape == (size, *x.shape[1:]) and self.y_shape == (size, *y.shape[1:]) \
+            and x.dtype == self.x_dtype and y.dtype == self.y_dtype and x.ndim > 1 and self.current()
+
+    def epoch(self, x: Any, y: Any, order: Any, size: int) -> tuple[Any, int]:
+        """Steps for all whole batches of this size in the order given: their losses, and how many ended well."""
+        n = len(order) // size
+        rows = n if self.optimizer.counting else 1
+        numbers = np.array([self.numbers_at(1 + k) for k in range(rows)])
+        losses = np.empty(n)
+        samples = np.ascontiguousarray(x), np.ascontiguousarray(y)
+        ended = self.compiled.run_epoch(samples, np.ascontiguousarray(order[:n * size]), numbers, losses)
+        self.done(ended)
+        return losses, ended
+
+
+class Learner(training.Learner):
+    """Takes compiled steps, and whole epochs at once where the program is one native function."""
+
+    def __init__(self, model: Module, loss_fn: LossFn, optimizer: Optimizer, held_back: HeldBack) -> None:
+        super().__init__(model, loss_fn, optimizer, held_back)
+        self.take = TrainStep(model, loss_fn, optimizer, available(), self.verify)
+        self.where = (0, 0)
+
+    def epoch(self, x: Array, y: Array, size: int | None, draws: np.random.Generator | None, epoch: int) -> float:
+        """Go through the data once; the sum of the samples' losses."""
+        n = len(x)
+        if size is None or n < 2 * size:
+            return super().epoch(x, y, size, draws, epoch)
+        order = training.ordered(n, draws)
+        order = np.arange(n) if order is None else order
+        start, total = 0, 0.0
+        if self.take.last is None or not self.take.last.current():      # the first batch shows whether an epoch can run at once
+            total = size * self.step(x[order[:size]], y[order[:size]], (epoch, 1))
+            start = size
+        step = self.take.last
+        if step is not None and step.fits(x, y, size):
+            losses, ended = self.held_back.step(step.epoch, x, y, order[start:], size)
+            total += size * float(losses[:ended].sum())
+            start += size * ended
+        pieces = training.batches(x, y, size, order)
+        return total + self.steps(islice(pieces, start // size, None), epoch, 1 + start // size)
+
+    def step(self, x: Array, y: Array, where: tuple[int, int]) -> float:
+        """One step; returns the loss before it."""
+        self.where = where
+        return float(self.held_back.step(self.take, x, y))
+
+    def verify(self, loss: Any, *gradients: Array) -> None:
+        """Raise if the loss or a gradient is not finite, before the update."""
+        if not isfinite(loss):
+            raise NonFiniteError(training.report(f"the loss is {loss}", self.where, self.optimizer))
+        if all(map(training.all_finite, gradients)):
+            return
+        step = self.take.last
+        wrong = step.not_finite(gradients) if step is not None else []
+        what = f"the loss is {loss:.6g}, but the gradient of {wrong[0] if wrong else 'a parameter'} is not finite"
+        raise NonFiniteError(training.report(what, self.where, self.optimizer))
+
+
+def stated(optimizer: Optimizer) -> bool:
+    """Whether its `rule` is the update that `step` makes: a class that changes the one must state the other."""
+    first = next(kind for kind in type(optimizer).__mro__ if {"step", "update", "rule"} & vars(kind).keys())
+    return first is not Optimizer and "rule" in vars(first)
+
+
+def settings(optimizer: Optimizer) -> Any:
+    """What a formula may depend on beside its numbers: flags, and which numbers are zero."""
+    return tuple((name, bool(value) if type(value) in (int, float) else signature(value))
+                 for name, value in vars(optimizer).items() if name not in ("params", "names", "state"))
+
+
+def with_axis(x: Any) -> Any:
+    """An array of at least one axis."""
+    return x if x.ndim else x.reshape(1)
+
+
+def train_step(model: Module, loss_fn: LossFn, optimizer: Optimizer, *, compile: bool = True,
+               jit: bool | None = None) -> Callable[[Any, Any], Any]:
+    """A training step as one call: forward, backward and update.
+
+    Parameters
+    ----------
+    model : Module
+        Called with a batch of samples.
+    loss_fn : callable
+        ``loss_fn(prediction, target)``, a scalar Tensor.
+    optimizer : Optimizer
+        Of the model's parameters.
+    compile : bool
+        Whether to record the step once for each shape of batch and run it as a flat program; otherwise it is eager.
+    jit : bool, optional
+        Whether to use numba; by default where it is installed.
+
+    Returns
+    -------
+    callable
+        ``train(xb, yb)`` moves the parameters and returns the loss before that. Compiled, it has ``.source``, what it
+        runs, and ``.memory``; it does not set ``.grad``.
+
+    Raises
+    ------
+    TracedValueError
+        At the first call, if the model's course depends on values.
+    GradientError
+        If the loss is no scalar.
+
+    Examples
+    --------
+    >>> model = nn.Linear(2, 1, rng=0)
+    >>> optimizer = nn.optim.SGD(model.parameters(), lr=0.1)
+    >>> train = nn.train_step(model, nn.MSELoss(), optimizer)
+    >>> x, y = np.array([[0.0, 1.0], [1.0, 1.0]]), np.array([[1.0], [2.0]])
+    >>> losses = [float(train(x, y)) for _ in range(100)]
+    >>> losses[0] > 0.1 > 0.01 > losses[-1]
+    True
+    """
+    if compile:
+        return TrainStep(model, loss_fn, optimizer, available() if jit is None else jit)
+
+    def eager(x: Any, y: Any) -> Any:
+        """Take one step; the loss before it."""
+        optimizer.zero_grad()
+        loss = loss_fn(model(x), y)
+        loss.backward()
+        optimizer.step()
+        return loss.record.value
+
+    return eager
