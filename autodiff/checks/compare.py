@@ -11,8 +11,8 @@ import numpy as np
 
 from autodiff.checks.differences import derivative, richardson
 from autodiff.checks.doctor.backprop import Backprop, fit
-from autodiff.checks.doctor.diagnosis import Diagnosis, diagnose
-from autodiff.checks.doctor.evidence import weighed
+from autodiff.checks.doctor.diagnosis import BUDGET, Diagnosis, diagnose
+from autodiff.checks.doctor.evidence import patience, weighed
 from autodiff.checks.manual import called_with, misshapen, parts_of, resolved
 from autodiff.checks.noise import TOO_NOISY, Measurement, Reference, measure, precision
 from autodiff.checks.numeric import blame, kink_lines
@@ -133,10 +133,11 @@ def compare(loss: Tensor, manual: Manual, names: Mapping[str, Tensor] | None = N
             telling = (differing, judge, {r: yours for r, (_, yours) in given.items()})
     diagnosis, reading = Diagnosis(), None
     if telling[1] is not None and explain:
-        diagnosis = telling[1].diagnosis(telling[2])
         wrong = [entry.name for entry in best.values() if entry.verdict == DIFFERS]
         if function is not None:
             reading = read(function, tape, inputs or {}, values=telling[1].values)
+        diagnosis = telling[1].diagnosis(telling[2], patience(reading, wrong))
+        if reading is not None:
             told = weighed(diagnosis.explanations, reading, wrong, tape)
             diagnosis = replace(diagnosis, explanations=told, note=diagnosis.note if not told or
                                 told == diagnosis.explanations else "")
@@ -326,7 +327,7 @@ class Judge:
         size = float(np.max(sum(terms), initial=0)) if terms else 0.0
         return float(np.max(reference.tolerance, initial=0)) <= TOO_NOISY * reference.eps * size
 
-    def diagnosis(self, given: Mapping[Record, Any]) -> Diagnosis:
+    def diagnosis(self, given: Mapping[Record, Any], seconds: float = BUDGET) -> Diagnosis:
         """Why those that differ do."""
         tolerances, wrong = {}, set()
         usable = {}
@@ -340,7 +341,7 @@ class Judge:
             if entry.verdict == DIFFERS and entry.sides_with != "you":
                 wrong.add(r)
         try:
-            return diagnose(self.tape, usable, tolerances, wrong, self.values) if wrong else Diagnosis()
+            return diagnose(self.tape, usable, tolerances, wrong, self.values, seconds) if wrong else Diagnosis()
         except Exception as error:                  # the verdict stands, whatever becomes of its explanation
             return Diagnosis((), f"{FAILED} ({type(error).__name__}: {error}); please report it, with this loss")
 

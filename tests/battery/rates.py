@@ -13,8 +13,8 @@ import numpy as np
 
 import autodiff as ad
 from autodiff.checks.report import Report
-from tests.battery.labels import BLIND, DEV
-from tests.battery.slips import Case, Label, cases
+from tests.battery.labels import LABELS
+from tests.battery.slips import PARTS, Case, Label, cases
 
 FAILED = "the search for the mistake failed"
 KEYS = ("right kind first", "kind and place in the first class", "kind and place in the list", "right kind in the list",
@@ -24,7 +24,8 @@ KEYS = ("right kind first", "kind and place in the first class", "kind and place
 def label_of(case: Case) -> Label:
     """The label of a wrong case."""
     assert case.slip is not None
-    return {**BLIND, **DEV}[case.model.__name__.rpartition(".")[2], case.slip.name]
+    _, part, model = case.model.__name__.rsplit(".", 2)
+    return LABELS[part][model, case.slip.name]
 
 
 def wrong_cases(part: str, step: int = 1) -> Iterator[Case]:
@@ -63,7 +64,7 @@ def outcome(case: Case, as_function: bool, seed: int = 0, dtype: Any = np.float6
 def quoted(case: Case, text: str) -> bool:
     """Whether a quoted line is one that was changed; of a line left out, the next that uses what it made, or any."""
     assert case.slip is not None
-    written = [line for line in case.wrong_lines if line]
+    written = [line for line in case.wrong_lines if line not in ("", "pass")]
     if not written:
         made = {right.split("=")[0].strip(" +-*/") for right, _ in case.slip.changes}
         return any(name.split("[")[0] in text for name in made)
@@ -85,7 +86,7 @@ def rates(chosen: Iterable[Case], as_function: bool, seed: int = 0,
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("part", choices=["blind", "dev"])
+    parser.add_argument("part", choices=PARTS)
     parser.add_argument("--functions", action="store_true", help="give the functions, not the arrays they return")
     parser.add_argument("--dtype", default="float64", choices=["float32", "float64"])
     parser.add_argument("--seed", type=int, default=0)

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 import autodiff as ad
-from tests.battery.slips import Case, cases
+from tests.battery.slips import PARTS, Case, cases
 
-ALL = {f"{part} {case.name}": case for part in ("blind", "dev") for case in cases(part)}
+ALL = {f"{part} {case.name}": case for part in PARTS for case in cases(part)}
 RIGHT = {name: case for name, case in ALL.items() if case.slip is None}
 WRONG = {name: case for name, case in ALL.items() if case.slip is not None}
 both = pytest.mark.parametrize("dtype", [np.float64, np.float32], ids=["float64", "float32"])

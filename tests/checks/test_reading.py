@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 import autodiff as ad
 from autodiff.checks.reading.constants import snapped, times
 from autodiff.checks.reading.elsewhere import other_values
-from autodiff.checks.reading.known import Knowledge, direction
+from autodiff.checks.reading.known import Knowledge
+from autodiff.checks.reading.quantities import direction
 from autodiff.checks.reading.reader import read
 from autodiff.checks.reading.their_code import Program, UnreadableError
 from tests.battery.slips import cases

@@ -10,7 +10,7 @@ import numpy as np
 
 from autodiff.checks.doctor.backprop import Backprop, Edge
 from autodiff.checks.doctor.formulas import Formulas
-from autodiff.checks.doctor.suspects import SURE, Problem, Suspect
+from autodiff.checks.doctor.suspects import SURE, Problem, Suspect, said
 from autodiff.record import Record
 from autodiff.sites import locate
 
@@ -140,7 +140,8 @@ class Telling:
         wrong = [(r, u) for r, u, w in zip(self.bp.wanted, self.problem.yours, self.problem.wrong, strict=True) if w]
         numbers = sum(int(np.size(u)) for _, u in wrong)
         names = tuple(self.name(r) for r, _ in wrong)
-        sure = numbers >= FEW_NUMBERS and found.cost <= SURE
+        one = found.kind != "two"                          # a pair may be another name of one mistake nobody listed
+        sure = one and numbers >= FEW_NUMBERS and found.cost <= SURE
         evidence = f"reproduces {listed(names)} to rounding, {numbers} number{'s' if numbers > 1 else ''}"
         return replace(found, params=names, evidence=evidence, confidence=IS if sure else POSSIBLE)
 
@@ -189,7 +190,7 @@ class Telling:
         if r in self.formulas.names:
             return self.formulas.names[r]
         text = text_of(r)
-        return text if text and len(text) < 40 else f"the result of {r.op.name}" if r.op else "a constant"
+        return text if text and len(text) < 40 else f"the result of {r.op.name}" if r.op else said(r)
 
     def phrase(self, s: Suspect, places: Sequence[Place]) -> str:
         """What was done, to follow "what you get by"."""

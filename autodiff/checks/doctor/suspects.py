@@ -156,7 +156,11 @@ def proportion(target: Any, s: Any) -> float | None:
 
 def said(r: Record) -> str:
     """What a record is called."""
-    return r.name or (f"{r.op.name}(...)" if r.op else "a constant")
+    if r.name:
+        return r.name
+    if r.op is not None:
+        return f"{r.op.name}(...)"
+    return f"a leaf of shape {np.shape(r.value)}" if r.requires_grad else "a constant"
 
 
 def with_operand(rule: Rule, k: int, other: Any) -> Rule:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.checks.reading.known import CLOSE
+from autodiff.checks.reading.quantities import CLOSE
 
 NOTHING = 1e-12            # a factor below this is one of rounding
 PLAIN = 16                 # numerators and denominators that a person writes without a name

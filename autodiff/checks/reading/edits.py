@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.checks.reading.hooks import Spot
+from autodiff.checks.reading.hooks import HEADS, Spot
 from autodiff.checks.reading.their_code import Change
 
 OPERANDS = 60              # variables and parts of them that may come in
@@ -25,20 +25,81 @@ OVER = [f"axis={axis}{keep}" for axis in (0, 1, -1) for keep in ("", ", keepdims
 DERIVATIVES = ("{0} * (1 - {0})", "1 - {0} ** 2", "{0} > 0", "1 - {0}")     # of sigmoid, tanh by their values, relu
 
 
+OTHER_DERIVATIVES = [(re.compile(pattern), other) for pattern, other in (
+    (r"([\w.\[\]]+) \* \(1 - \1\)", r"(1 - \1 ** 2)"), (r"\(1 - ([\w.\[\]]+) \*\* 2\)", r"\1 * (1 - \1)"))]
+OTHER_SIDE = {"maximum": "minimum", "minimum": "maximum", "triu": "tril", "tril": "triu", "argmax": "argmin"}
 GATHERING = ("sum", "mean", "max")
 ALONG = (*GATHERING, "min", "std", "var", "prod", "cumsum", "argmax")
 
 
-def changes(rhs: str, others: list[str], numbers: list[str], multiples: bool = True) -> Iterator[str]:
-    """What they may have meant to write: one thing changed, the commonest first; `multiples` of the whole too."""
-    instead, operands, tree, nodes = parts(rhs)
+Operands = list[tuple[str, Any]]
+
+
+def local(rhs: str, others: Operands) -> Iterator[str]:
+    """One sign, operator, index, axis, transpose or number changed."""
+    instead, places, tree, nodes = parts(rhs)
+    vectors = {name for name, value in others if np.ndim(value) == 1}
+    counts = {name for name, value in others if type(value) is int or (np.ndim(value) == 0 and
+              np.asarray(value).dtype.kind in "iu")}
     if isinstance(tree, ast.BinOp) and isinstance(tree.op, ast.Sub):
         yield f"{ast.unparse(tree.right)} - ({ast.unparse(tree.left)})"
     for node in nodes:
         for new in edited(node):
             yield instead(node, new)
-    if multiples:
-        yield f"-({rhs})"
+        if isinstance(node, ast.Name) and node.id in counts:
+            yield from (instead(node, f"{node.id} {step}") for step in ("- 1", "+ 1"))
+            yield instead(node, "0")
+        if isinstance(node, ast.Call) or node in places:
+            x = ast.unparse(node)
+            yield from (instead(node, new) for new in (f"{x} - 1", f"1 - {x}"))
+            if x in vectors:
+                yield instead(node, f"{x}[:, None]")
+    for node in nodes:
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add | ast.Sub):
+            yield from (instead(term, f"{c} * ({ast.unparse(term)})") for term in (node.left, node.right)
+                        for c in (2, 0.5))
+
+
+def substitutions(rhs: str, others: Operands) -> Iterator[str]:
+    """Another operand of the same shape, at one place or wherever it stands; those of the line itself come first."""
+    instead, places, _, nodes = parts(rhs)
+    for pattern, other in OTHER_DERIVATIVES:
+        for found in pattern.finditer(rhs):
+            yield rhs[:found.start()] + found.expand(other) + rhs[found.end():]
+    shapes = {name: np.shape(value) for name, value in others}
+    here = {ast.unparse(node) for node in places}
+
+    def alike(x: str, other: str) -> bool:
+        return other != x and (x not in shapes or sorted(shapes[x]) == sorted(shapes[other]))
+
+    for near in (True, False):
+        names = [name for name, _ in others if (name in here) == near]
+        for node in places:
+            x = ast.unparse(node)
+            yield from (instead(node, other) for other in names if alike(x, other))
+            yield from (instead(node, f"{other}.T") for other in names if alike(x, other) and len(shapes[other]) == 2)
+        for x in dict.fromkeys(n.id for n in places if isinstance(n, ast.Name)):
+            everywhere = re.compile(rf"(?<![\w.]){re.escape(x)}(?!\w)")
+            yield from (everywhere.sub(other, rhs) for other in names if alike(x, other))
+        if near:
+            yield from (instead(node, f"{ast.unparse(node)} ** 2") for node in places)
+            yield from (instead(node, d.format(ast.unparse(node))) for node in places for d in DERIVATIVES)
+    for node in nodes:
+        if isinstance(node, ast.Constant) and isinstance(node.value, int | float):
+            yield from (instead(node, other) for other, _ in others)
+
+
+def changes(rhs: str, operands_: Operands) -> Iterator[str]:
+    """What they may have meant to write: one thing changed, the commonest first."""
+    instead, operands, tree, nodes = parts(rhs)
+    others = [name for name, _ in operands_]
+    numbers = [name for name, value in operands_ if np.ndim(value) == 0]
+    if isinstance(tree, ast.BinOp) and isinstance(tree.op, ast.Sub):
+        yield f"{ast.unparse(tree.right)} - ({ast.unparse(tree.left)})"
+    for node in nodes:
+        for new in edited(node):
+            yield instead(node, new)
+    yield f"-({rhs})"
     for x in dict.fromkeys(n.id for n in operands if isinstance(n, ast.Name)):
         everywhere = re.compile(rf"(?<![\w.]){re.escape(x)}(?!\w)")
         for other in others:
@@ -46,10 +107,10 @@ def changes(rhs: str, others: list[str], numbers: list[str], multiples: bool = T
     for node in operands:
         for other in others:
             yield instead(node, other)
-    yield from (f"{c} * ({rhs})" for c in (2, 0.5) if multiples)
+    yield from (f"{c} * ({rhs})" for c in (2, 0.5))
     for other in others:
         if other in numbers:
-            yield from (f"({rhs}) {op} {other}" for op in "/*" if multiples)
+            yield from (f"({rhs}) {op} {other}" for op in "/*")
         else:
             yield from (f"({rhs}) * ({d.format(other)})" for d in DERIVATIVES)
             yield from (f"({rhs}) {op} {other}" for op in "+-")
@@ -57,12 +118,19 @@ def changes(rhs: str, others: list[str], numbers: list[str], multiples: bool = T
     yield from (f"({rhs}).sum({axis})" for axis in OVER)
 
 
-def additions(rhs: str, others: list[str], numbers: list[str]) -> Iterator[str]:
+def additions(rhs: str, operands_: Operands) -> Iterator[str]:
     """What they may have left out: a factor or a term made of other variables. One of many may fit by accident."""
-    instead, operands, _, _ = parts(rhs)
+    instead, operands, _, nodes = parts(rhs)
+    others = [name for name, _ in operands_]
+    numbers = [name for name, value in operands_ if np.ndim(value) == 0]
     for other in others:
+        yield from (f"({rhs}) {op} {other}" for op in "*/+-")
         if other not in numbers:
-            yield from (f"({rhs}) {op} {other}" for op in "*/")
+            yield from (f"({rhs}) * ({d.format(other)})" for d in DERIVATIVES)
+    yield from (f"({rhs}).sum({axis})" for axis in OVER)
+    for node in nodes:
+        if isinstance(node, ast.Call | ast.BinOp):
+            yield from (instead(node, f"({ast.unparse(node)}) {op} {c}") for c in numbers for op in "*/")
     for c in [*numbers, "2", "0.5", *(f"2 * {c}" for c in numbers)]:
         yield from (f"{rhs} + {c} * {other}" for other in others)
     for node in operands:
@@ -88,18 +156,6 @@ def parts(rhs: str) -> tuple[Callable[[ast.expr, str], str], list[ast.expr], ast
     return instead, operands, tree, nodes
 
 
-def replacements(rhs: str, others: list[str]) -> Iterator[str]:
-    """A size, another size: a number changed, or one taken from somewhere else."""
-    instead, operands, _, nodes = parts(rhs)
-    for node in nodes:
-        for new in edited(node):
-            yield instead(node, new)
-    yield from others
-    for node in operands:
-        for other in others:
-            yield instead(node, other)
-
-
 def edited(node: ast.expr) -> Iterator[str]:
     """One node changed by itself: a transpose, an operator, a sign, a number, an axis, a comparison."""
     x = ast.unparse(node)
@@ -108,12 +164,19 @@ def edited(node: ast.expr) -> Iterator[str]:
             yield ast.unparse(inner)
         case ast.Attribute(value=inner, attr="size"):
             yield from (f"{ast.unparse(inner)}.shape[{axis}]" for axis in (0, 1))
+        case ast.Call(func=ast.Name(id="len"), args=[inner]):
+            yield from (f"{ast.unparse(inner)}.{size}" for size in ("shape[1]", "size"))
         case ast.Name():
             yield f"{x}.T"
         case ast.Subscript(value=inner, slice=part):
             yield f"{x}.T"
-            if isinstance(part, ast.Slice):
+            if isinstance(part, ast.Slice) or "None" in ast.unparse(part):
                 yield ast.unparse(inner)
+            if isinstance(part, ast.Tuple):
+                for i, one in enumerate(part.elts):
+                    whole = [":" if k == i else ast.unparse(e) for k, e in enumerate(part.elts)]
+                    if isinstance(one, ast.Slice) and ast.unparse(one) != ":":
+                        yield f"{ast.unparse(inner)}[{', '.join(whole)}]"
         case ast.BinOp(left=left, op=op, right=other):
             a, b = f"({ast.unparse(left)})", f"({ast.unparse(other)})"
             if isinstance(op, ast.MatMult):
@@ -131,7 +194,7 @@ def edited(node: ast.expr) -> Iterator[str]:
         case ast.Constant(value=int() | float() as c) if not isinstance(c, bool):
             yield from (repr(d) for d in dict.fromkeys((0, 1, -1, 2, c + 1, c - 1, 2 * c)) if d != c)
         case ast.Compare(left=left, ops=[_], comparators=[other]):
-            yield from (f"{ast.unparse(left)} {op} {ast.unparse(other)}" for op in (">", "<", ">=", "<="))
+            yield from (f"{ast.unparse(left)} {op} {ast.unparse(other)}" for op in (">", "<", ">=", "<=", "!="))
             yield ast.unparse(left)
         case ast.IfExp(body=body, orelse=other):
             yield from (ast.unparse(body), ast.unparse(other))
@@ -147,7 +210,14 @@ def edited(node: ast.expr) -> Iterator[str]:
                 yield from (f"{ast.unparse(f)}({axis})" for axis in OVER)
             if isinstance(f, ast.Name) and f.id == "range":
                 yield f"reversed({x})"
-            yield from map(ast.unparse, args[:1])
+                if len(args) > 1:
+                    yield f"range({ast.unparse(args[1])})"
+            if isinstance(f, ast.Attribute) and f.attr in OTHER_SIDE:
+                yield ast.unparse(ast.Call(ast.Attribute(f.value, OTHER_SIDE[f.attr], ast.Load()), args, keywords))
+            for i in range(len(args) - 1):
+                swapped = [*args[:i], args[i + 1], args[i], *args[i + 2:]]
+                yield ast.unparse(ast.Call(f, swapped, keywords))
+            yield from map(ast.unparse, args)
 
 
 # ---- in their function
@@ -175,7 +245,7 @@ def operands(spots: Iterable[Spot], frame: Any) -> Iterator[tuple[str, Any]]:
     texts = dict.fromkeys(written(tuple(spots)))
     texts |= dict.fromkeys(name for name, value in frame.f_globals.items()
                            if type(value) in (float, int) and not name.startswith("_"))
-    texts |= dict.fromkeys(name for name in frame.f_locals if name.isidentifier())
+    texts |= dict.fromkeys(name for name in frame.f_locals if name.isidentifier() and not name.startswith("_"))
     counters = [name for name, value in frame.f_locals.items() if type(value) is int]
     texts |= dict.fromkeys(f"{name}[{i}{step}]" for name, value in frame.f_locals.items() if type(value) is list
                            for i in counters for step in ("", " + 1", " - 1"))
@@ -206,7 +276,7 @@ def rewritten(spot: Spot, new: ast.expr) -> str:
     made = copy.deepcopy(spot.node)
     chosen = {id(n) for i, n in enumerate(ast.walk(made)) if i in at}
     text = ast.unparse(Replacing(chosen, copy.deepcopy(new)).visit(made))
-    return text.splitlines()[0] if spot.kind == "loop" else text
+    return text.splitlines()[0] if isinstance(spot.node, HEADS) else text
 
 
 class Replacing(ast.NodeTransformer):

@@ -12,6 +12,8 @@ from autodiff.sites import short_path
 
 HOOK = "__value_of_line__"
 COLLECTING = {"append", "appendleft", "insert", "extend", "update", "setdefault", "add"}
+HEADS = ast.For | ast.While | ast.If
+OPAQUE = ("loop", "index", "choice", "picked")            # kinds of spots whose values are noted only as having been
 STATEMENTS = ("body", "orelse", "finalbody")
 Definition = ast.FunctionDef | ast.Lambda
 
@@ -24,8 +26,9 @@ class Spot:
     ----------
     kind : str
         "value" of an assignment, "increment" added to a variable, "whole" variable after it was changed in place or
-        added to, "key" of a dict, "element" collected in a list, "return"; "loop" over something, "index" where
-        something is added.
+        added to, "key" of a dict, "element" collected in a list, "return", "factor" a variable is multiplied by; of
+        what may be no array: "loop" over something, "index" where something is put, "choice" of a branch, "picked" to
+        be taken apart.
     name : str
         What they call the value: a variable, the key of a dict; "" where it has no name.
     file, line, end_line, function : str, int, int, str
@@ -56,7 +59,7 @@ class Spot:
     def text(self) -> str:
         """The source, on one line."""
         end = self.end_line
-        if self.kind == "loop" and isinstance(self.node, ast.For):         # its head
+        if isinstance(self.node, HEADS):
             end = max(self.line, self.node.body[0].lineno - 1)
         lines = (linecache.getline(self.file, n).strip() for n in range(self.line, end + 1))
         return " ".join(lines)
@@ -92,14 +95,15 @@ class Hooks:
         """A statement with hooks, and what must come after it."""
         match s:
             case ast.Assign(targets=targets, value=value):
-                new: ast.stmt = ast.Assign(targets, self.value(value, s, targets[0]))
+                new: ast.stmt = ast.Assign([self.indexed(t, s) for t in targets], self.value(value, s, targets[0]))
                 return [ast.copy_location(new, s), *self.after(s, targets[0], value)]
             case ast.AnnAssign(target=target, value=value) if value is not None:
                 new = ast.Assign([target], self.value(value, s, target))
                 return [ast.copy_location(new, s), *self.after(s, target, value)]
             case ast.AugAssign(target=target, op=op, value=value):
-                if isinstance(op, ast.Add | ast.Sub):
-                    value = self.around(value, s, "increment", named(target))
+                added = isinstance(op, ast.Add | ast.Sub)
+                value = self.around(value, s, "increment", named(target)) if added else \
+                    self.around(value, s, "factor", "")
                 new = ast.AugAssign(self.indexed(target, s), op, value)
                 return [ast.copy_location(new, s), *self.after(s, target, value, added=True)]
             case ast.Return(value=value) if value is not None and not isinstance(value, ast.Name):
@@ -122,6 +126,8 @@ class Hooks:
                         fields[part] = self.block(fields[part])
                 if isinstance(s, ast.For):
                     fields["iter"] = self.around(s.iter, s, "loop", "")
+                if isinstance(s, ast.If):
+                    fields["test"] = self.around(s.test, s, "choice", "")
                 if isinstance(s, ast.For | ast.While):                 # so that no loop runs on for ever
                     watch = ast.Call(ast.Name(HOOK, ast.Load()), [ast.Constant(0), ast.Constant(None)], [])
                     fields["body"] = [ast.copy_location(ast.Expr(watch), s), *fields["body"]]
@@ -132,11 +138,13 @@ class Hooks:
         return [s]
 
     def indexed(self, target: Any, s: ast.AST) -> Any:
-        """The target of ``x[i] += e``, with a hook around each index."""
+        """A target ``x[i]`` with a hook around each index."""
         if not isinstance(target, ast.Subscript):
             return target
         def one(i: ast.expr) -> ast.expr:
-            return i if isinstance(i, ast.Slice | ast.Starred | ast.Constant) else self.around(i, s, "index", "")
+            if isinstance(i, ast.Slice):
+                return ast.copy_location(ast.Slice(i.lower and one(i.lower), i.upper and one(i.upper), i.step), i)
+            return i if isinstance(i, ast.Starred | ast.Constant) else self.around(i, s, "index", "")
         index = target.slice
         index = ast.copy_location(ast.Tuple([one(i) for i in index.elts], ast.Load()), index) \
             if isinstance(index, ast.Tuple) else one(index)
@@ -168,7 +176,7 @@ class Hooks:
                 return ast.copy_location(ast.Lambda(arguments, self.around(body, s, "return", name)), value)
             case ast.BinOp() if adds_to(value, name):                          # x = x + a + b is x += a + b
                 return self.around(self.terms(value, s, name), s, "whole", name, value)
-        return value if isinstance(target, ast.Tuple | ast.List) else self.around(value, s, kind, name)
+        return self.around(value, s, "picked" if isinstance(target, ast.Tuple | ast.List) else kind, name)
 
     def terms(self, value: Any, s: ast.AST, name: str) -> ast.expr:
         """A sum that begins with the variable it is assigned to, with a hook around each term."""
@@ -201,12 +209,25 @@ class Hooks:
         collecting = isinstance(f, ast.Attribute) and f.attr in COLLECTING
         kind = "element" if collecting else "increment"
         start = 0 if collecting else 2                       # np.add.at(dE, ids, g)
-        arguments = [self.around(a, s, kind, roots[0].id if roots else "")
-                     if i >= start and not isinstance(a, ast.Starred) else a for i, a in enumerate(call.args)]
+        arguments = [self.collected(a, s, kind, roots[0].id if roots else "") if i >= start else a
+                     for i, a in enumerate(call.args)]
         if not collecting and len(arguments) > 2 and not isinstance(arguments[1], ast.Starred):
             arguments[1] = self.around(arguments[1], s, "index", "")
         new = ast.copy_location(ast.Expr(ast.copy_location(ast.Call(f, arguments, call.keywords), call)), s)
         return [new, *(self.look(s, root) for root in roots if root.id != "np")]
+
+    def collected(self, value: ast.expr, s: ast.AST, kind: str, name: str) -> ast.expr:
+        """What is collected with its hook; each part of a tuple or a dict has its own."""
+        match value:
+            case ast.Starred():
+                return value
+            case ast.Tuple(elts=parts) if not any(isinstance(part, ast.Starred) for part in parts):
+                return ast.copy_location(ast.Tuple([self.around(p, s, kind, "") for p in parts], ast.Load()), value)
+            case ast.Dict(keys=keys, values=values):
+                parts = [v if k is None else self.around(v, s, kind, key_text(k))
+                         for k, v in zip(keys, values, strict=True)]
+                return ast.copy_location(ast.Dict(keys, parts), value)
+        return self.around(value, s, kind, name)
 
     def around(self, value: ast.expr, s: ast.AST, kind: str, name: str, original: ast.expr | None = None) -> ast.expr:
         """A value with its hook."""

@@ -9,13 +9,24 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator, Sequence
 
+from autodiff.checks.reading.expressions import (
+    Signed,
+    bare,
+    constant,
+    derivative,
+    factors,
+    form,
+    in_derivative,
+    linear,
+    penalty,
+    reduction,
+    same,
+    strip_factors,
+    terms,
+    unmatched,
+)
+
 TENSOR = (ast.Name, ast.Subscript, ast.Attribute)
-Signed = tuple[int, ast.expr]                  # a term with its sign, or a factor with its exponent, 1 or -1
-SIZES = set("mnkdNMTDKB") | {"batch", "batch_size", "count", "size"}          # what numbers are called
-RATES = {"lam", "lambda_", "lr", "alpha", "beta", "scale", "temperature", "l2", "decay"}
-DERIVATIVE_NAMES = {"where", "cosh", "cos", "sin", "sign", "exp", "heaviside", "sigmoid"}
-REDUCTIONS = {"sum", "mean"}
-LAYOUTS = {"T", "transpose", "swapaxes"}
 
 
 def kind_of(wrong: str, right: str) -> str | None:
@@ -35,12 +46,16 @@ def kind_of(wrong: str, right: str) -> str | None:
     ('overwritten-accumulation', 'scale')
     """
     try:
+        if (kind := of_heads(wrong, right)) is not None:
+            return kind
         a, b = statement(wrong), statement(right)
     except SyntaxError:
         return None
     if a is None or b is None:
         return None
     (mine, to, value), (good, target, wanted) = a, b
+    if isinstance(value, ast.Dict) and not isinstance(wanted, ast.Dict):       # one key of the result
+        value = key_of(value, right) or value
     if target is not None and same(target, wanted):
         return "stale-value"                                     # w = w - rate * dw, before it was done with
     if isinstance(good, ast.AugAssign) and isinstance(mine, ast.Assign):
@@ -53,9 +68,32 @@ def kind_of(wrong: str, right: str) -> str | None:
     if isinstance(mine, ast.AugAssign) and isinstance(good, ast.AugAssign) and type(mine.op) is not type(good.op):
         return "sign"
     if to is not None and target is not None and not same(to, target):
-        return "scatter" if isinstance(to, ast.Subscript) else None
+        masks = any(isinstance(n, ast.Compare) for n in ast.walk(target))
+        return ("wrong-argument" if masks else "scatter") if isinstance(to, ast.Subscript) else None
     found = list(dict.fromkeys(differences(value, wanted)))
     return None if not found else found[0] if len(found) == 1 else "two"
+
+
+def key_of(value: ast.Dict, right: str) -> ast.expr | None:
+    """What a dict has under the key that begins a line; None if it has none."""
+    key = right.strip().partition(":")[0].strip("\"'")
+    return next((v for k, v in zip(value.keys, value.values)
+                 if isinstance(k, ast.Constant) and str(k.value) == key), None)
+
+
+def of_heads(wrong: str, right: str) -> str | None:
+    """The kind of mistake in the head of a loop or of a branch; None if these are none."""
+    if not wrong.endswith(":") or not right.endswith(":"):
+        return None
+    a, b = (ast.parse(f"{text} pass").body[0] for text in (wrong, right))
+    if isinstance(a, ast.If) and isinstance(b, ast.If):
+        return next(differences(a.test, b.test, "*"), "dropped-path")
+    if not isinstance(a, ast.For) or not isinstance(b, ast.For):
+        return None
+    mine, good = (ast.unparse(loop.iter) for loop in (a, b))
+    if ("reversed" in mine) != ("reversed" in good):
+        return "wrong-operand"                                   # every step with the values of another
+    return "dropped-path" if len(mine) >= len(good) else "extra-term"
 
 
 def is_scatter(node: ast.expr) -> bool:
@@ -97,11 +135,6 @@ def statement(text: str) -> tuple[ast.stmt, ast.expr | None, ast.expr] | None:
     return None
 
 
-def same(a: ast.AST, b: ast.AST) -> bool:
-    """Whether two expressions are written alike."""
-    return ast.unparse(a) == ast.unparse(b)
-
-
 def differences(a: ast.expr, b: ast.expr, within: str = "") -> Iterator[str]:
     """The kinds of mistake from b, the right one, to a; `within` a product of matrices ("@") or of numbers ("*")."""
     if same(a, b):
@@ -117,6 +150,9 @@ def differences(a: ast.expr, b: ast.expr, within: str = "") -> Iterator[str]:
         return
     if isinstance(a, ast.Attribute) and isinstance(b, ast.Attribute) and a.attr == b.attr == "T":
         yield from differences(a.value, b.value, within)
+        return
+    if (reduction(a) is None) != (reduction(b) is None) and (kind := reduced_or_not(a, b)):
+        yield kind
         return
     terms_a, terms_b = terms(a), terms(b)
     if len(terms_a) == len(terms_b) == 1:
@@ -198,7 +234,7 @@ def of_factors(mine: Sequence[Signed], good: Sequence[Signed], within: str) -> I
         elif isinstance(left[0][1], TENSOR) and isinstance(missing[0][1], TENSOR):
             yield "wrong-operand"
         else:
-            yield from differences(left[0][1], missing[0][1], "*")
+            yield from differences(left[0][1], missing[0][1], "" if linear(missing[0][1]) else "*")
     else:
         alike = [form(f) for _, f in left] == [form(f) for _, f in missing]
         yield "wrong-argument" if alike else "wrong-local-rule"
@@ -242,8 +278,14 @@ def of_nodes(a: ast.expr, b: ast.expr, within: str) -> Iterator[str]:
             yield "double-derivative" if isinstance(b, ast.BinOp | ast.Call) else "wrong-local-rule"
         case (ast.BinOp(op=ast.Pow()), _) | (_, ast.BinOp(op=ast.Pow())):
             yield "wrong-local-rule"
+        case _ if constant(a) and constant(b):
+            yield "scale"
         case ast.Call(), ast.Call() if same(a.func, b.func):
             yield from of_calls(a, b, within)
+        case ast.Call(args=[inner]), _ if same(inner, b):
+            yield "wrong-argument" if within == "*" else "wrong-operand"
+        case _, ast.Call(args=[inner]) if same(inner, a):
+            yield "wrong-argument" if within == "*" else "missing-local-derivative"
         case ast.Call(), ast.Call():
             yield "wrong-local-rule" if within == "*" else "wrong-operand"
         case (ast.Name() | ast.Subscript() | ast.Attribute()), (ast.Name() | ast.Subscript() | ast.Attribute()):
@@ -263,6 +305,12 @@ def of_nodes(a: ast.expr, b: ast.expr, within: str) -> Iterator[str]:
 def of_calls(a: ast.Call, b: ast.Call, within: str) -> Iterator[str]:
     """Two calls of one function."""
     mine, good = ({k.arg: ast.dump(k.value) for k in call.keywords} for call in (a, b))
+    operands = [sorted(map(ast.unparse, call.args[1:])) for call in (a, b)]
+    if ast.unparse(b.func) == "np.einsum" and operands[0] == operands[1]:
+        letters = [ast.unparse(call.args[0]).partition("->") for call in (a, b)]
+        mixed = sorted(letters[0][2]) == sorted(letters[1][2])
+        yield "transposed-result" if mixed else "wrong-axis"
+        return
     if len(a.args) == len(b.args) == 2 and same(a.args[0], b.args[1]) and same(a.args[1], b.args[0]):
         yield "transposed-result"
         return
@@ -272,138 +320,6 @@ def of_calls(a: ast.Call, b: ast.Call, within: str) -> Iterator[str]:
         yield "scale"                                        # n - 1 for n
     elif len(a.args) != len(b.args):
         yield "wrong-axis"
-    linear = ast.unparse(b.func) in ("np.outer", "np.dot", "np.matmul", "np.einsum")
+    product = ast.unparse(b.func) in ("np.outer", "np.dot", "np.matmul", "np.einsum")
     for x, y in zip(a.args, b.args):
-        yield from differences(x, y, "@" if linear else within)
-
-
-# ---- taking expressions apart
-
-def bare(node: ast.expr) -> ast.expr:
-    """An expression without transposes at its outside."""
-    while True:
-        match node:
-            case ast.Attribute(value=value, attr="T"):
-                node = value
-            case ast.Call(func=ast.Attribute(value=ast.Name(id="np"), attr=name), args=[value, *_]) if name in LAYOUTS:
-                node = value
-            case ast.Call(func=ast.Attribute(value=value, attr=name)) if name in LAYOUTS:
-                node = value
-            case _:
-                return node
-
-
-def reduction(node: ast.expr) -> tuple[str, ast.expr, tuple[str, ...]] | None:
-    """``x.sum(axis=0)`` or ``np.sum(x, axis=0)`` taken apart: which, of what, and how."""
-    match node:
-        case ast.Call(func=ast.Attribute(value=ast.Name(id="np"), attr=name), args=[value, *rest], keywords=keys) \
-                if name in REDUCTIONS:
-            pass
-        case ast.Call(func=ast.Attribute(value=value, attr=name), args=rest, keywords=keys) if name in REDUCTIONS:
-            pass
-        case _:
-            return None
-    return name, value, tuple(ast.unparse(x) for x in (*rest, *(k.value for k in keys)))
-
-
-def terms(node: ast.expr, sign: int = 1) -> list[Signed]:
-    """The terms of a sum with their signs."""
-    match node:
-        case ast.BinOp(left=left, op=ast.Add(), right=right):
-            return terms(left, sign) + terms(right, sign)
-        case ast.BinOp(left=left, op=ast.Sub(), right=right):
-            return terms(left, sign) + terms(right, -sign)
-        case ast.UnaryOp(op=ast.USub(), operand=operand):
-            return terms(operand, -sign)
-        case ast.BinOp(left=left, op=ast.Mult() | ast.Div() as op, right=right):
-            inner = terms(left)                               # -2 * x / m, whose sign stands with the 2
-            if len(inner) == 1 and inner[0][0] < 0:
-                return [(-sign, ast.BinOp(inner[0][1], op, right))]
-        case ast.Constant(value=int() | float() as value) if value < 0:
-            return [(-sign, ast.Constant(-value))]
-    return [(sign, node)]
-
-
-def factors(node: ast.expr, power: int = 1) -> list[Signed]:
-    """The factors of a product, with -1 for those it is divided by."""
-    match node:
-        case ast.BinOp(left=left, op=ast.Mult(), right=right):
-            return factors(left, power) + factors(right, power)
-        case ast.BinOp(left=left, op=ast.Div(), right=right):
-            return factors(left, power) + factors(right, -power)
-    return [(power, node)]
-
-
-def strip_factors(node: ast.expr) -> ast.expr:
-    """An expression without its constant factors."""
-    left = [f for _, f in factors(node) if not constant(f)]
-    return left[0] if len(left) == 1 else node
-
-
-def unmatched(mine: Sequence[Signed], good: Sequence[Signed]) -> tuple[list[Signed], list[Signed]]:
-    """What the first has and the second has not, and the reverse."""
-    left, rest = [], list(good)
-    for sign, node in mine:
-        for other in rest:
-            if other[0] == sign and same(other[1], node):
-                rest.remove(other)
-                break
-        else:
-            left.append((sign, node))
-    return left, rest
-
-
-def constant(node: ast.expr) -> bool:
-    """Whether an expression is a number: a literal, a size, or called like one."""
-    match node:
-        case ast.Constant():
-            return True
-        case ast.Name(id=name):
-            return name in SIZES or name.lower() in RATES
-        case ast.Call(func=ast.Name(id="len" | "float" | "int")):
-            return True
-        case ast.Call(func=ast.Attribute(attr="sqrt"), args=[inner]):
-            return constant(inner)
-        case ast.Attribute(attr="size" | "ndim"):
-            return True
-        case ast.Subscript(value=ast.Attribute(attr="shape")):
-            return True
-        case ast.BinOp(left=left, right=right):
-            return constant(left) and constant(right)
-        case ast.UnaryOp(operand=operand):
-            return constant(operand)
-    return False
-
-
-def derivative(node: ast.expr) -> bool:
-    """Whether a factor looks like part of a derivative: a, 1 - a, 1 - a², z > 0."""
-    match node:
-        case ast.BinOp(left=ast.Constant(value=1 | 1.0), op=ast.Sub()) | ast.Compare():
-            return True
-        case ast.Name() | ast.Subscript():
-            return True
-        case ast.Call(func=ast.Attribute(attr=name) | ast.Name(id=name)):
-            return name in DERIVATIVE_NAMES
-    return False
-
-
-def in_derivative(factor: ast.expr, other: ast.expr) -> bool:
-    """Whether a factor belongs to a derivative of which another is here: a of a * (1 - a)."""
-    names = {n.id for n in ast.walk(factor) if isinstance(n, ast.Name)}
-    return isinstance(other, ast.BinOp) and isinstance(other.op, ast.Sub | ast.Add) and bool(
-        names & {n.id for n in ast.walk(other) if isinstance(n, ast.Name)})
-
-
-def penalty(node: ast.expr) -> bool:
-    """Whether a term looks like that of a penalty: λ W, 2 λ W, W / s."""
-    names = [f for _, f in factors(node) if not constant(f)]
-    return len(names) == 1 and isinstance(names[0], ast.Name | ast.Subscript) and len(factors(node)) > 1
-
-
-def form(node: ast.expr) -> str:
-    """An expression with all names alike."""
-    text = ast.dump(node)
-    for n in ast.walk(node):
-        if isinstance(n, ast.Name):
-            text = text.replace(f"id='{n.id}'", "id='_'")
-    return text
+        yield from differences(x, y, "@" if product else within)

@@ -10,121 +10,30 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from autodiff.checks.manual import meant, value_named, wanted_by
 from autodiff.checks.reading.constants import NOTHING
-from autodiff.checks.reading.earlier import explained_earlier
 from autodiff.checks.reading.elsewhere import Elsewhere
-from autodiff.checks.reading.hooks import Spot
-from autodiff.checks.reading.known import CLOSE, COTANGENT, VALUE, Knowledge, Match
-from autodiff.checks.reading.repair import Fix, Outputs, Repairs, same
+from autodiff.checks.reading.findings import RIGHT, SCALED, UNKNOWN, WRONG, Reading, ReadLine
+from autodiff.checks.reading.hooks import OPAQUE, Spot
+from autodiff.checks.reading.known import Knowledge
+from autodiff.checks.reading.quantities import CLOSE, COTANGENT, INNER, VALUE, Match
+from autodiff.checks.reading.repair import Fix, Outputs, Repairs
 from autodiff.checks.reading.rewriting import right_line
-from autodiff.checks.reading.status import right
+from autodiff.checks.reading.status import right, same
 from autodiff.checks.reading.their_code import Change, Program, Stopped, UnreadableError
+from autodiff.checks.reading.trials import Trials
 from autodiff.errors import AutodiffError, ReplayError
 from autodiff.leaks import refuse_leaks
 from autodiff.record import Record
 from autodiff.tape import Tape
 from autodiff.tensor import Tensor
 
-SECONDS = 1.5
-RIGHT, SCALED, WRONG, UNKNOWN = "right", "right up to a factor", "wrong", "unknown"
-
-
-@dataclass(frozen=True)
-class ReadLine:
-    """A line of theirs.
-
-    Attributes
-    ----------
-    file, line, text : str, int, str
-        Where it stands, and its source.
-    where : str
-        File and line, as a person would write it.
-    name : str
-        What they call its value.
-    verdict : str
-        "right", "right up to a factor", "wrong" or "unknown".
-    equals : str
-        The quantity of the tape that it equals; "" if none does that has a name.
-    """
-
-    file: str
-    line: int
-    text: str
-    where: str
-    name: str
-    verdict: str
-    equals: str = ""
-
-    def to_dict(self) -> dict[str, Any]:
-        """As plain Python values."""
-        return {"file": self.file, "line": self.line, "text": self.text, "where": self.where, "name": self.name,
-                "verdict": self.verdict, "equals": self.equals}
-
-
-@dataclass(frozen=True)
-class Reading:
-    """What their function does, line by line.
-
-    Attributes
-    ----------
-    lines : tuple of ReadLine
-        In the order they first ran.
-    first_wrong, last_right : ReadLine or None
-        The first wrong line, and the last one before it that is right.
-    expected : str
-        What the wrong line should read, in their names; "" if that cannot be said.
-    certain : bool
-        Whether putting that line right was tried, and makes gradients right.
-    repaired : tuple of str
-        The gradients that this line alone makes right.
-    how : str
-        What puts it right: "known" (another value belongs there), "scale", "transpose", "sum", "sum of the last axis",
-        "accumulate", "edit" (a small change of a line whose right value nobody knows); "" if unknown.
-    factor : float
-        By which its values must be multiplied, where that is all.
-    forward : str
-        What differs from the recorded forward pass; "" if nothing does, or nothing of it was computed.
-    left_numpy : str or None
-        Why it could not be read, or not to its end.
-    sentence : str
-        All of it for a person.
-    record : Record or None
-        Of the tape: the tensor whose value or gradient belongs where the line is wrong, if it is one.
-    second : ReadLine or None
-        The next wrong line, where putting the first right leaves gradients wrong that this one makes right.
-    second_expected : str
-        What it should read; "" if that cannot be said.
-    """
-
-    lines: tuple[ReadLine, ...] = ()
-    first_wrong: ReadLine | None = None
-    last_right: ReadLine | None = None
-    expected: str = ""
-    certain: bool = False
-    repaired: tuple[str, ...] = ()
-    how: str = ""
-    factor: float = 1.0
-    forward: str = ""
-    left_numpy: str | None = None
-    sentence: str = ""
-    record: Record | None = None
-    second: ReadLine | None = None
-    second_expected: str = ""
-
-    def to_dict(self) -> dict[str, Any]:
-        """As plain Python values."""
-        return {"lines": [line.to_dict() for line in self.lines],
-                "first_wrong": self.first_wrong and self.first_wrong.to_dict(),
-                "last_right": self.last_right and self.last_right.to_dict(), "expected": self.expected,
-                "certain": self.certain, "repaired": list(self.repaired), "how": self.how, "factor": self.factor,
-                "forward": self.forward, "left_numpy": self.left_numpy, "sentence": self.sentence,
-                "second": self.second and self.second.to_dict(), "second_expected": self.second_expected}
+SECONDS = 2.0
+FOR_VALUES = 0.3           # of this, for values that belong in a line; the rest for changes of the lines
 
 
 def read(function: Callable[..., Any], tape: Tape, more: Mapping[str, Any] | None = None,
@@ -198,7 +107,8 @@ class Reader:
         targets = {key: self.knowledge.cotangents[r] for key, r in self.keys.items()}
         elsewhere = Elsewhere(program, self.knowledge, lambda at: arguments_of(function, tape, at, more),
                               self.gradients, self.keys)
-        self.repairs = Repairs(program, arguments, self.gradients, targets, self.knowledge, deadline, elsewhere)
+        soon = time.perf_counter() + FOR_VALUES * (deadline - time.perf_counter())
+        self.repairs = Repairs(program, arguments, self.gradients, targets, self.knowledge, soon, elsewhere)
 
     def record_of(self, key: Any) -> Record | None:
         """What a key of the result means; None if it is no gradient."""
@@ -237,10 +147,7 @@ class Reader:
             said = "it returns something else each time it is called"
             return Reading(self.lines(None), forward=forward, left_numpy=said,
                            sentence=join(forward, f"It cannot be read line by line: {said}."))
-        fix = repairs.search()
-        expected, small, change = right_line(repairs, fix) if fix else ("", False, {})
-        if earlier := explained_earlier(repairs, fix, self.deadline, small):
-            (fix, expected), change = earlier, {}
+        fix, expected, small, change = self.mended(repairs)
         spot = fix.spot if fix else self.suspect()
         if spot is None:
             return Reading(self.lines(None), forward=forward, sentence=forward)
@@ -258,8 +165,42 @@ class Reader:
                        join(forward, self.sentence(spot, fix, expected, last, names),
                             f"The next wrong line is {second.where}: {second.text}" if second else "",
                             f"It should read: {second_expected}" if second_expected else ""),
-                       fix.known.record if fix and fix.known and fix.known.record in self.knowledge.values else None,
-                       second, second_expected)
+                       self.stands_for(fix) if fix else None,
+                       second, second_expected, small)
+
+    def mended(self, repairs: Repairs) -> tuple[Fix | None, str, bool, dict[Spot, Change]]:
+        """What puts right what can be put right; the line as it should read, whether a small change, and what it does.
+
+        A value that belongs in a line is found at once, if the tape knows it. Where that gives no small change of the
+        line, or a line before it may be to blame, changes of lines are tried one by one.
+        """
+        fix = repairs.search()
+        expected, small, change = right_line(repairs, fix) if fix else ("", False, {})
+        whole = fix is not None and fix.fixed == repairs.wrong
+        trials = Trials(repairs, self.deadline)
+        tried = trials.search(before=fix.tick, sizes=fix.how == "scale") if fix and whole and small else trials.search()
+        if tried is None and fix is not None and not (whole and small):
+            tried = trials.search(fix.fixed)
+        if tried and not (small and fix and fix.fixed >= tried.fix.fixed and fix.tick <= tried.fix.tick):
+            return tried.fix, tried.text, True, {tried.fix.spot: tried.fix.change} if tried.fix.change else {}
+        return fix, expected, small, change
+
+    def stands_for(self, fix: Fix) -> Record | None:
+        """What the wrong value should be, of the forward pass; if the tape does not know it, the first made of it."""
+        if fix.known is not None and fix.known.record in self.knowledge.values:
+            return fix.known.record
+        if fix.change is None:
+            return None
+        repairs, forward = self.repairs, set(self.knowledge.path)
+        seen = repairs.run({fix.spot: fix.change}, look=True).seen
+        for spot, now in sorted(seen.items(), key=lambda found: found[1].ticks[0]):
+            was = repairs.first.seen.get(spot)
+            if was is None or not now.values or now.ticks[-1] < fix.tick or all(map(same, was.values, now.values)):
+                continue
+            for match in self.knowledge.matches(now.values[-1]):
+                if match.known.record in forward and match.known.kind != INNER:
+                    return match.known.record
+        return None
 
     def second(self, fix: Fix, change: Mapping[Spot, Change]) -> tuple[ReadLine | None, str]:
         """The next wrong line, with the first one put right, and what it should read; None if that is not all."""
@@ -297,7 +238,7 @@ class Reader:
     def lines(self, wrong: Spot | None) -> tuple[ReadLine, ...]:
         """Their lines in the order they first ran, one for each value."""
         return tuple(self.line(spot, WRONG if spot is wrong else None) for spot in self.repairs.order
-                     if spot.kind not in ("increment", "loop", "index") or spot is wrong)
+                     if spot.kind not in ("increment", "factor", *OPAQUE) or spot is wrong)
 
     def line(self, spot: Spot, verdict: str | None = None) -> ReadLine:
         """A line, with what its value is."""

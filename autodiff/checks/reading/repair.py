@@ -17,20 +17,21 @@ from typing import Any
 import numpy as np
 
 from autodiff.checks.reading.elsewhere import Elsewhere
-from autodiff.checks.reading.hooks import Spot
-from autodiff.checks.reading.known import (
+from autodiff.checks.reading.hooks import OPAQUE, Spot
+from autodiff.checks.reading.known import Knowledge
+from autodiff.checks.reading.quantities import (
     CLOSE,
     COTANGENT,
     INNER,
     LOCAL,
     STEP,
     VALUE,
-    Knowledge,
     Known,
     direction,
     shaped_like,
 )
-from autodiff.checks.reading.status import COARSE, is_new, right, statuses
+from autodiff.checks.reading.reach import Reach
+from autodiff.checks.reading.status import COARSE, is_new, right, same, statuses
 from autodiff.checks.reading.their_code import Change, Program, Run, Seen
 
 TRIED = 40                 # quantities of one shape that are tried in place of a line's values
@@ -116,6 +117,7 @@ class Repairs:
         self.wrong = frozenset(k for k, target in targets.items() if not right(self.outputs.get(k), target))
         self.statuses = statuses(self.first.seen, knowledge)
         self.order = sorted(self.first.seen, key=lambda spot: self.first.seen[spot].ticks[0])
+        self.reach = Reach(self)
 
     # ---- running
 
@@ -142,8 +144,10 @@ class Repairs:
         """The wrong gradients that are right now; none if another one is wrong now."""
         if outputs is None:
             return frozenset()
-        good = frozenset(k for k, target in self.targets.items() if right(outputs.get(k), target))
-        return good & self.wrong if good >= self.targets.keys() - self.wrong else frozenset()
+        mended = frozenset(k for k in self.wrong if right(outputs.get(k), self.targets[k]))
+        if not mended or not all(right(outputs.get(k), self.targets[k]) for k in self.targets.keys() - self.wrong):
+            return frozenset()
+        return mended
 
     # ---- the search
 
@@ -179,10 +183,11 @@ class Repairs:
         only the factor is in doubt. Then what is right by itself and may lack a step: the last one before its use. Then
         the functions that theirs calls, which serve other lines too.
         """
-        main = [spot for spot in self.order if spot.main and not is_new(spot) and spot not in self.base]
+        main = [spot for spot in self.order if spot.main and spot.kind not in (*OPAQUE, "factor") and not is_new(spot)
+                and spot not in self.base and not self.reach.useless(spot)]
         unsure = [spot for spot in main if not self.statuses[spot].sure]
         names = {spot.name for spot in unsure}
-        unsure.sort(key=lambda spot: bool((spot.reads - {spot.name}) & names))
+        unsure.sort(key=lambda spot: (self.reach.harmful(spot), bool((spot.reads - {spot.name}) & names)))
         sure = [spot for spot in reversed(main) if self.statuses[spot].sure or self.scaled_only(spot)]
         return (unsure, [spot for spot in sure if not self.statuses[spot].named],
                 [spot for spot in sure if self.statuses[spot].named],
@@ -224,9 +229,6 @@ class Repairs:
             return
         times = seen.times
         nothing = self.outputs_of({spot: changing(spot, times, lambda n, v: 0 * v)})
-        if nothing is not None and all(same(nothing.get(k), self.outputs.get(k)) for k in self.wrong) \
-                and any(map(np.any, seen.values)):
-            return                                                          # it does not matter
         if spot.kind == "value" and (adding := added(spot)) and (fixed := self.fixed(self.outputs_of({spot: adding}))):
             yield self.fix(spot, "accumulate", fixed, adding)
         status = self.statuses[spot]
@@ -275,7 +277,7 @@ class Repairs:
     def scaled(self, spot: Spot, seen: Seen, nothing: Outputs | None, known: Known | None,
                values: Sequence[Any] | None, once: Outputs) -> Iterator[Fix]:
         """A multiple of the values, or of others in their place, that makes some gradient right."""
-        if nothing is None:
+        if nothing is None or np.asarray(seen.values[0]).dtype.kind == "b":         # a mask has no multiples
             return
         tried: list[float] = []
         each = sorted(self.wrong, key=str)[:EACH if values is None else 1] if len(self.wrong) > 1 else []
@@ -369,11 +371,6 @@ SHAPINGS: dict[str, Callable[[Any], Any]] = {
 def like(new: Any, old: Any) -> Any:
     """A value in the dtype of a mask, where that is what it replaces."""
     return np.asarray(new).astype(bool) if np.asarray(old).dtype.kind == "b" else np.array(new)[()]
-
-
-def same(a: Any, b: Any) -> bool:
-    """Whether two outputs are equal, to the bit."""
-    return np.shape(a) == np.shape(b) and bool(np.array_equal(a, b, equal_nan=True))
 
 
 def factor(nothing: Outputs, once: Outputs, targets: Outputs, keys: Any) -> float | None:

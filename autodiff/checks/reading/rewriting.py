@@ -19,7 +19,8 @@ import numpy as np
 from autodiff.checks.reading.constants import NOTHING, snapped, times
 from autodiff.checks.reading.edits import additions, changes, evaluating, operands, rewritten, scope_of
 from autodiff.checks.reading.hooks import Spot
-from autodiff.checks.reading.known import CLOSE, Knowledge
+from autodiff.checks.reading.known import Knowledge
+from autodiff.checks.reading.quantities import CLOSE
 from autodiff.checks.reading.repair import Fix, Repairs, like
 from autodiff.checks.reading.status import right
 from autodiff.checks.reading.their_code import Change
@@ -33,7 +34,7 @@ SECONDS = 0.06             # for the search of a small change, and again for tha
 ENOUGH = 12                # changes that give the right value
 LONGER = 2                 # parts that the tape's own step may have more than an addition to their line
 DEEPEST = 8                # operations folded into one line
-Changes = Callable[[str, list[str], list[str]], Iterator[str]]
+Changes = Callable[[str, list[tuple[str, Any]]], Iterator[str]]
 
 
 def right_line(repairs: Repairs, fix: Fix) -> tuple[str, bool, dict[Spot, Change]]:
@@ -169,9 +170,7 @@ class Scene:
         """The changes of the line, each once, with their code."""
         text = ast.unparse(self.spot.expression)
         seen = {text}
-        names = [name for name, _ in self.operands or ()]
-        numbers = [name for name, value in self.operands or () if np.ndim(value) == 0]
-        for new in changes(text, names, numbers):
+        for new in changes(text, self.operands or []):
             if time.perf_counter() > deadline:
                 return
             if new not in seen:

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from autodiff.checks.reading.hooks import Spot
-from autodiff.checks.reading.known import CLOSE, INNER, STEP, Knowledge, Known, Match, shaped_like
+from autodiff.checks.reading.known import Knowledge
+from autodiff.checks.reading.quantities import CLOSE, INNER, STEP, Known, Match, shaped_like
 from autodiff.checks.reading.their_code import Seen
 
 RIGHT = 1e-6               # relative to its largest element, how close a right gradient must come; in float64
@@ -142,7 +143,14 @@ def right(yours: Any, target: Any) -> bool:
     yours = np.asarray(yours)
     if yours.dtype.kind not in "fiub":
         return False
+    if yours.dtype.kind == "b":
+        yours = yours.astype(float)
     allowed = COARSE if yours.dtype.itemsize < 8 and yours.dtype.kind == "f" else RIGHT
     size = np.max(np.abs(target), initial=0)
     with np.errstate(all="ignore"):
         return bool(np.all(np.abs(yours - target) <= allowed * size))
+
+
+def same(a: Any, b: Any) -> bool:
+    """Whether two outputs are equal, to the bit."""
+    return np.shape(a) == np.shape(b) and bool(np.array_equal(a, b, equal_nan=True))

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.checks.reading.hooks import HOOK, Definition, Hooks, Spot
+from autodiff.checks.reading.hooks import HOOK, OPAQUE, Definition, Hooks, Spot
 from autodiff.errors import AutodiffError
 from autodiff.sites import is_ours, short_path
 
@@ -156,7 +156,7 @@ class Program:
         spot = self.spots[i]
         if not self.looking and spot not in self.changes:
             return value
-        if spot.kind in ("loop", "index"):
+        if spot.kind in OPAQUE:
             if self.looking:
                 self.tick += 1
                 self.seen.setdefault(spot, Seen()).ticks.append(self.tick)

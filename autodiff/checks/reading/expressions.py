@@ -1,0 +1,156 @@
+"""Expressions taken apart: terms of sums, factors of products, what is a number, what looks like a derivative."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Sequence
+
+Signed = tuple[int, ast.expr]                  # a term with its sign, or a factor with its exponent, 1 or -1
+SIZES = set("mnkdNMTDKB") | {"batch", "batch_size", "count", "size"}          # what numbers are called
+RATES = {"lam", "lambda_", "lr", "alpha", "beta", "scale", "temperature", "l2", "decay"}
+DERIVATIVE_NAMES = {"where", "cosh", "cos", "sin", "sign", "exp", "heaviside", "sigmoid"}
+REDUCTIONS = {"sum", "mean"}
+LAYOUTS = {"T", "transpose", "swapaxes"}
+
+
+def same(a: ast.AST, b: ast.AST) -> bool:
+    """Whether two expressions are written alike."""
+    return ast.unparse(a) == ast.unparse(b)
+
+
+def bare(node: ast.expr) -> ast.expr:
+    """An expression without transposes at its outside."""
+    while True:
+        match node:
+            case ast.Attribute(value=value, attr="T"):
+                node = value
+            case ast.Call(func=ast.Attribute(value=ast.Name(id="np"), attr=name), args=[value, *_]) if name in LAYOUTS:
+                node = value
+            case ast.Call(func=ast.Attribute(value=value, attr=name)) if name in LAYOUTS:
+                node = value
+            case _:
+                return node
+
+
+def reduction(node: ast.expr) -> tuple[str, ast.expr, tuple[str, ...]] | None:
+    """``x.sum(axis=0)`` or ``np.sum(x, axis=0)`` taken apart: which, of what, and how."""
+    match node:
+        case ast.Call(func=ast.Attribute(value=ast.Name(id="np"), attr=name), args=[value, *rest], keywords=keys) \
+                if name in REDUCTIONS:
+            pass
+        case ast.Call(func=ast.Attribute(value=value, attr=name), args=rest, keywords=keys) if name in REDUCTIONS:
+            pass
+        case _:
+            return None
+    return name, value, tuple(ast.unparse(x) for x in (*rest, *(k.value for k in keys)))
+
+
+def terms(node: ast.expr, sign: int = 1) -> list[Signed]:
+    """The terms of a sum with their signs."""
+    match node:
+        case ast.BinOp(left=left, op=ast.Add(), right=right):
+            return terms(left, sign) + terms(right, sign)
+        case ast.BinOp(left=left, op=ast.Sub(), right=right):
+            return terms(left, sign) + terms(right, -sign)
+        case ast.UnaryOp(op=ast.USub(), operand=operand):
+            return terms(operand, -sign)
+        case ast.BinOp(left=left, op=ast.Mult() | ast.Div() as op, right=right):
+            inner = terms(left)                               # -2 * x / m, whose sign stands with the 2
+            if len(inner) == 1 and inner[0][0] < 0:
+                return [(-sign, ast.BinOp(inner[0][1], op, right))]
+        case ast.Constant(value=int() | float() as value) if value < 0:
+            return [(-sign, ast.Constant(-value))]
+    return [(sign, node)]
+
+
+def factors(node: ast.expr, power: int = 1) -> list[Signed]:
+    """The factors of a product, with -1 for those it is divided by."""
+    match node:
+        case ast.BinOp(left=left, op=ast.Mult(), right=right):
+            return factors(left, power) + factors(right, power)
+        case ast.BinOp(left=left, op=ast.Div(), right=right):
+            return factors(left, power) + factors(right, -power)
+    return [(power, node)]
+
+
+def strip_factors(node: ast.expr) -> ast.expr:
+    """An expression without its constant factors."""
+    left = [f for _, f in factors(node) if not constant(f)]
+    return left[0] if len(left) == 1 else node
+
+
+def unmatched(mine: Sequence[Signed], good: Sequence[Signed]) -> tuple[list[Signed], list[Signed]]:
+    """What the first has and the second has not, and the reverse."""
+    left, rest = [], list(good)
+    for sign, node in mine:
+        for other in rest:
+            if other[0] == sign and same(other[1], node):
+                rest.remove(other)
+                break
+        else:
+            left.append((sign, node))
+    return left, rest
+
+
+def constant(node: ast.expr) -> bool:
+    """Whether an expression is a number: a literal, a size, or called like one."""
+    match node:
+        case ast.Constant():
+            return True
+        case ast.Name(id=name):
+            return name in SIZES or name.lower() in RATES
+        case ast.Call(func=ast.Name(id="len" | "float" | "int")):
+            return True
+        case ast.Call(func=ast.Attribute(attr="sqrt"), args=[inner]):
+            return constant(inner)
+        case ast.Attribute(attr="size" | "ndim"):
+            return True
+        case ast.Subscript(value=ast.Attribute(attr="shape")):
+            return True
+        case ast.BinOp(left=left, right=right):
+            return constant(left) and constant(right)
+        case ast.UnaryOp(operand=operand):
+            return constant(operand)
+    return False
+
+
+def derivative(node: ast.expr) -> bool:
+    """Whether a factor looks like part of a derivative: a, 1 - a, 1 - a², z > 0."""
+    match node:
+        case ast.BinOp(left=ast.Constant(value=1 | 1.0), op=ast.Sub()) | ast.Compare():
+            return True
+        case ast.Name() | ast.Subscript():
+            return True
+        case ast.Call(func=ast.Attribute(attr=name) | ast.Name(id=name)):
+            return name in DERIVATIVE_NAMES
+    return False
+
+
+def linear(node: ast.expr) -> bool:
+    """Whether a factor is a sum of tensors, and so no derivative: yhat - y."""
+    parts = [n for _, n in terms(node)]
+    names = [{n.id for n in ast.walk(part) if isinstance(n, ast.Name)} for part in parts]
+    apart = sum(map(len, names)) == len(set().union(*names))               # which those of a - a² are not
+    return len(parts) > 1 and apart and not any(isinstance(n, ast.Constant) for n in parts)
+
+
+def in_derivative(factor: ast.expr, other: ast.expr) -> bool:
+    """Whether a factor belongs to a derivative of which another is here: a of a * (1 - a)."""
+    names = {n.id for n in ast.walk(factor) if isinstance(n, ast.Name)}
+    return isinstance(other, ast.BinOp) and isinstance(other.op, ast.Sub | ast.Add) and bool(
+        names & {n.id for n in ast.walk(other) if isinstance(n, ast.Name)})
+
+
+def penalty(node: ast.expr) -> bool:
+    """Whether a term looks like that of a penalty: λ W, 2 λ W, W / s."""
+    names = [f for _, f in factors(node) if not constant(f)]
+    return len(names) == 1 and isinstance(names[0], ast.Name | ast.Subscript) and len(factors(node)) > 1
+
+
+def form(node: ast.expr) -> str:
+    """An expression with all names alike."""
+    text = ast.dump(node)
+    for n in ast.walk(node):
+        if isinstance(n, ast.Name):
+            text = text.replace(f"id='{n.id}'", "id='_'")
+    return text

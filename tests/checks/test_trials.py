@@ -1,0 +1,77 @@
+"""Small changes tried one by one: heads of loops, caches, branches, indices, whose values nobody knows."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import autodiff as ad
+from autodiff.checks.reading import trials
+from autodiff.checks.reading.line_kinds import kind_of
+from autodiff.checks.reading.reader import read
+from tests.battery.rates import quoted
+from tests.battery.slips import Case, cases
+
+SECONDS = 20               # much more than it takes, on a machine that is busy
+WRONG = {case.name: case for case in cases("dev2") if case.slip is not None}
+
+
+@pytest.mark.parametrize(("name", "expected"), [
+    ("lstm_unrolled: loop starts one step late", "for t in reversed(range(T)):"),
+    ("lstm_unrolled: loop ends before the first step", "range("),
+    ("lstm_unrolled: cache of the step before", "caches[t]"),
+    ("lstm_unrolled: cache holds the cell after the step twice", "c_prev, c)"),
+    ("lstm_unrolled: h at index t of the step itself", "hs[t - 1].T @ da"),
+    ("lstm_unrolled: sigmoid' of the wrong gate", "df * f * (1 - f)"),
+    ("conv1d_loops: first sample never visited", "range("),
+    ("conv1d_loops: relu' at the sign of the weights", "if pre[f, j] > 0:"),
+    ("clipped_policy: the larger of the two", "<="),
+])
+def test_the_line_that_was_changed_is_found_and_put_right(name: str, expected: str,
+                                                          monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trials, "SECONDS", SECONDS)
+    case: Case = WRONG[name]
+    loss, values = case.recorded()
+    reading = read(case.function, ad.Tape(loss), values, seconds=SECONDS)
+    assert reading.first_wrong is not None
+    assert quoted(case, reading.first_wrong.text), reading.sentence
+    assert reading.small
+    assert expected in reading.expected
+
+
+@pytest.mark.parametrize(("wrong", "right", "kind"), [
+    ("for t in range(1, T):", "for t in range(T):", "dropped-path"),
+    ("for t in range(T):", "for t in range(1, T):", "extra-term"),
+    ("for t in range(T):", "for t in reversed(range(T)):", "wrong-operand"),
+    ("if act[f] > 0:", "if pre[f] > 0:", "wrong-argument"),
+    ("g[r2 == 0] = 0", "g[r1 == 0] = 0", "wrong-argument"),
+    ("m = x.size", "m = x.shape[0]", "scale"),
+    ('return {"W": gW, "b": gb}', '"W": gW.T', "transposed-result"),
+    ("g = e * (a + a ** 2)", "g = e * (a - a ** 2)", "wrong-local-rule"),
+    ("z = (y[i - 1] - p) / s", "z = (y[i] - p) / s", "wrong-operand"),
+    ("g = np.einsum('ij,jk->ki', a, b)", "g = np.einsum('ij,jk->ik', a, b)", "transposed-result"),
+])
+def test_the_kind_of_a_changed_line(wrong: str, right: str, kind: str) -> None:
+    assert kind_of(wrong, right) == kind
+
+
+def test_a_mask_that_nobody_needs_to_subtract() -> None:
+    x, w = np.random.default_rng(0).normal(size=(9, 3)), ad.Tensor([0.3, -0.2, 0.5], requires_grad=True, name="w")
+    X = ad.Tensor(x, name="x")
+    loss = ad.relu(X @ w).sum()
+
+    def by_hand(x, w):
+        open_ = x @ w < 0
+        return {"w": x.T @ open_}
+
+    reading = read(by_hand, ad.Tape(loss))
+    assert reading.left_numpy is None
+    assert reading.first_wrong is not None
+    assert reading.first_wrong.text == "open_ = x @ w < 0"
+
+
+def test_a_pair_is_never_more_than_possible() -> None:
+    case = WRONG["clipped_policy: no sum over the batch for b, entropy dropped"]
+    loss, values = case.recorded()
+    found = ad.compare(loss, case.gradients(values)).explanations
+    assert all(e.confidence == "possible" for e in found if e.kind == "two")
