@@ -34,9 +34,11 @@ profile = HERE / "_build" / "ipython"
     'get_ipython().compile.get_code_name = lambda raw, code, number: f"cell {number}"\n'
     f"import os, sys, numpy; os.chdir({str(HERE.parent)!r}); numpy.set_printoptions(precision=4, suppress=True)\n"
     f"sys.path[1:1] = [{str(HERE.parent)!r}, {str(HERE / '_ext')!r}]\n"
-    "from both_themes import both_themes\n"
-    "get_ipython().display_formatter.formatters['text/html'].for_type_by_name('viz.drawing', 'Drawing', both_themes)\n"
-    "del os, sys, numpy, both_themes\n")
+    "from both_themes import both_themes, landscape_in_both\n"
+    "html = get_ipython().display_formatter.formatters['text/html']\n"
+    "html.for_type_by_name('viz.drawing', 'Drawing', both_themes)\n"
+    "html.for_type_by_name('viz.landscapes.landscape', 'Landscape', landscape_in_both)\n"
+    "del os, sys, numpy, html, both_themes, landscape_in_both\n")
 (profile / "profile_default" / "ipython_kernel_config.py").write_text(
     "c = get_config(); c.Application.log_level = 40; c.InteractiveShell.xmode = 'Minimal'\n")
 os.environ["IPYTHONDIR"] = str(profile)

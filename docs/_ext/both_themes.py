@@ -10,13 +10,23 @@ def both_themes(drawing):
     """A drawing in light colours twice, the second time in dark ones; any other as it is."""
     if drawing._look.theme is not THEMES["light"]:
         return drawing.svg()
-    return "".join(f'<div class="only-{name}">{in_colours(drawing, name)}</div>' for name in ("light", "dark"))
+    return twice(lambda theme: in_colours(drawing, theme))
+
+
+def landscape_in_both(seen):
+    """The same of a landscape."""
+    return seen.svg() if seen.theme != "light" else twice(seen.svg)
+
+
+def twice(picture):
+    """What the page's theme chooses from: a picture's SVG in the colours of each, as elements of the page."""
+    found = {name: picture(name) for name in ("light", "dark")}
+    return "".join(f'<div class="only-{name}">{svg[svg.index("<svg"):]}</div>' for name, svg in found.items())
 
 
 def in_colours(drawing, theme):
-    """The picture in the colours of a theme, as an element of a page."""
+    """The picture in the colours of a theme."""
     other = copy(drawing)
     other.__dict__.pop("_lines", None)
     other._look = replace(drawing._look, theme=THEMES[theme])
-    svg = other.svg()
-    return svg[svg.index("<svg"):]
+    return other.svg()
