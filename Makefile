@@ -21,7 +21,7 @@ test: .venv/dev.stamp   ## run the tests, but for the slow ones
 	$(PY) -m pytest $(ARGS)
 
 test-all: .venv/dev.stamp ## run every test, the exhaustive suites too
-	$(PY) -m pytest -m "slow or not slow" --timeout 1200 $(ARGS)
+	$(PY) -m pytest -m "not browser" --timeout 1200 $(ARGS)
 
 test-browser: .venv/dev.stamp ## run the tests of the explorer in a browser; they need chromium
 	@command -v "$${CHROMIUM:-chromium}" >/dev/null || { \
