@@ -67,7 +67,8 @@ __all__ = [
     "GradientError", "MatrixError", "MutationError", "NoRuleError", "Op", "OperandError", "OperationError",
     "ReplayError", "Report", "ShapeError", "Source", "SourceError", "Tape", "Tensor", "TracedValueError",
     "WrongGradientError", "as_tensor", "avg_pool", "binary_cross_entropy", "binary_cross_entropy_with_logits",
-    "compare", "compile", "Compiled", "CompileWarning", "conv", "cross_entropy_of_labels", "cross_entropy_of_probabilities", "debug", "derive",
+    "compare", "compile", "Compiled", "CompileWarning", "conv", "cross_entropy_of_labels",
+    "cross_entropy_of_probabilities", "debug", "derive",
     "detect_anomaly", "dropout", "elu", "gelu", "gelu_tanh", "find_anomaly", "generator", "grad", "gradcheck",
     "gradients", "hardtanh", "hessian", "hvp", "index_update", "jacobian", "jvp", "leaky_relu", "linear",
     "log_sigmoid", "log_softmax", "logsumexp", "max_pool", "mish", "no_grad", "op", "relu", "scan", "scope", "seed",
@@ -78,7 +79,8 @@ __all__ = [
 _LATE = {"compare": "checks.compare", "gradcheck": "checks.numeric", "GradcheckError": "checks.numeric",
          "Report": "checks.report", "WrongGradientError": "checks.report", "source": "derivation.source",
          "Source": "derivation.source", "derive": "derivation.derivation", "Derivation": "derivation.derivation",
-         "DerivationError": "derivation.steps", "compile": "compiler.compiled", "scan": "compiler.scanning", "Compiled": "compiler.compiled"}
+         "DerivationError": "derivation.steps", "compile": "compiler.compiled",
+         "Compiled": "compiler.compiled", "scan": "compiler.scanning"}
 
 
 def _display(module: str, function: str) -> Callable[[Any], str | None]:

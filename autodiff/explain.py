@@ -171,8 +171,8 @@ def leaving(how: str, called: str, transform: str | None, code: CodeType, lasti:
     """A value that would leave the tape within a transform."""
     if transform in ("ad.compile", "ad.scan"):
         return (f"{how} of {called} inside {transform}: what follows would be recorded for this value, and run for all."
-                f"\n{at(locate(code, lasti))}\n  To choose by value use np.where(condition, a, b), for a loop over steps "
-                "ad.scan; give settings as Python numbers, not as arrays; or leave this function eager.")
+                f"\n{at(locate(code, lasti))}\n  To choose by value use np.where(condition, a, b), for a loop over "
+                "steps ad.scan; give settings as Python numbers, not as arrays; or leave this function eager.")
     return (f"{how} of {called} inside {transform}: the value would leave the tape and its gradient be lost, "
             f"silently.\n{at(locate(code, lasti))}\n  {MATH}")
 

@@ -47,8 +47,8 @@ def leave(record: Record, how: str, code: CodeType, lasti: int, constant: bool =
             pending.extend(x for x in r.inputs if isinstance(x, Record))
 
 
-def refuse_leaks(tape: list[Record], changed: set[Record]) -> None:
-    """Raise if a value that this replay changes was used where the tape cannot follow."""
+def refuse_leaks(tape: list[Record], changed: set[Record], since: int = 0) -> None:
+    """Raise if a value that this replay changes was used, since then, where the tape cannot follow."""
     first = next((r.serial for r in tape if r.op is not None), 0)
     last = tape[-1].serial
     roots: dict[int, Record] = {}
@@ -59,7 +59,7 @@ def refuse_leaks(tape: list[Record], changed: set[Record]) -> None:
                     shares(r, x.value) for x in r.inputs if isinstance(x, Record) and x not in changed):
                 roots[id(root(r.value))] = r
             for leak in r.leaks:
-                if (leak.serial > first or leak.constant) and leak.serial < last:
+                if leak.serial > since and (leak.serial > first or leak.constant) and leak.serial < last:
                     site = locate(leak.code, leak.lasti)
                     raise ReplayError(
                         f"{leak.record or r.name or 'a value'} left the tape at {site} by {leak.how}:\n"

@@ -23,9 +23,9 @@ from autodiff.ops import complex as c
 from autodiff.ops import elementary as e
 from autodiff.ops import indexing, products, reductions, shapes
 from autodiff.record import NO_OPTIONS, Leaf
-from autodiff.sites import is_ours, locate
-from autodiff.state import Scope, Setting, scope_now
-from autodiff.tensor import Tensor, leaf_value, made
+from autodiff.sites import is_ours, locate, outside
+from autodiff.state import Scope, Setting, scope_now, tracing
+from autodiff.tensor import Tensor, leaf_value, made, shared
 from autodiff.tree import leaves_of
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -296,6 +296,14 @@ def numpy_method(function: Callable[..., Any]) -> Callable[..., Any]:
     return method
 
 
+def detach_method(self: Tensor) -> Tensor:
+    """The same values (shared) as a constant that nothing was recorded for."""
+    if tracing.get():
+        found: Tensor = e.detached(self, _frame=_getframe(1))
+        return found
+    return shared(Leaf(self.data, False, outside(2)))
+
+
 def compress_method(self: Tensor, condition: Any, axis: Any = None) -> Any:
     """As ndarray.compress."""
     return call(np.compress, (condition, self), {"axis": axis}, _getframe(1))
@@ -391,6 +399,7 @@ METHODS: dict[str, Any] = {
     "flatten": numpy_method(np.ravel), "compress": compress_method, "sort": sort_method,
     "conj": unary(c.conj), "conjugate": unary(c.conj), "mT": property(matrix_transposed),
     "real": property(unary(c.real)), "imag": property(unary(c.imag)),
+    "detach": detach_method,
     "__array_ufunc__": array_ufunc, "__array_function__": array_function,
 }
 

@@ -19,6 +19,7 @@ from typing import NamedTuple
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 FOLDERS = tuple(os.path.join(ROOT, package, "") for package in ("autodiff", "nn", "viz"))
 COMPOSED = os.path.join(ROOT, "autodiff", "ops", "composed.py")       # NumPy functions written in terms of others
+STRUCTURED = frozenset(("scan",))                                     # whose arguments have several operands each
 MODULES = ("np", "numpy", "ad", "autodiff")                           # np.f(x) has the operand x, t.f(x) has t too
 
 
@@ -164,6 +165,8 @@ def operand_texts(code: CodeType, lasti: int, n: int, op: str) -> tuple[str, ...
             parts: list[ast.expr] = [left, right]
         case ast.Compare(left=left, ops=[comparison], comparators=[right]) if COMPARISONS.get(type(comparison)) == op:
             parts = [left, right]
+        case ast.Call() if op in STRUCTURED:
+            parts = []
         case ast.Call(func=function, args=arguments):
             parts = call_operands(function, arguments, n)
         case ast.Subscript(value=part, slice=index):

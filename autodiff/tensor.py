@@ -71,6 +71,8 @@ class Tensor(Operators):
     def data(self) -> Array:
         """The values, not copied: a NumPy scalar when 0-d; read-only when the tape still needs them."""
         record = self.record
+        if tracing.get():
+            raise TracedValueError(leaving(".data", self._called, transform_now.get(), *_here()))
         if isinstance(record, Leaf):
             expose(record)
         elif isinstance(record.value, ndarray):
@@ -155,10 +157,6 @@ class Tensor(Operators):
     def numpy(self) -> np.ndarray[Any, Any]:
         """The values as an array: not copied, read-only when the tape still needs them."""
         return np.asarray(self.data)
-
-    def detach(self) -> Tensor:
-        """The same values (shared) as a constant that nothing was recorded for."""
-        return shared(Leaf(self.data, False, outside(2)))
 
     # ---- values that leave the tape as Python numbers
 

@@ -133,7 +133,7 @@ class Call:
 
 def released(y: Any, record: bool) -> Any:
     """A result as the caller of a transform gets it: recorded, or plain."""
-    return y.data if isinstance(y, Tensor) and not record else y
+    return y.data if isinstance(y, Tensor) and not (record or tracing.get()) else y
 
 
 def value_and_grad(f: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False) -> Callable[..., Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import islice
 from math import isfinite
 from operator import attrgetter, is_
 from typing import Any
@@ -17,7 +16,7 @@ from autodiff.compiler.tracing import is_array, native, traced
 from autodiff.record import next_serial
 from autodiff.reverse import ones
 from autodiff.state import Setting
-from autodiff.tape import walk_back
+from autodiff.tape import Tape, walk_back
 from nn import training
 from nn.errors import NonFiniteError
 from nn.flat import Flat, grouped, steps
@@ -76,6 +75,15 @@ class TrainStep:
         return "\n\n".join(step.compiled.source for step in self.known.values())
 
     @property
+    def tape(self) -> Tape:
+        """The newest step as a tape: what is drawn and listed."""
+        return [*self.known.values()][-1].compiled.tape
+
+    def __repr__(self) -> str:
+        programs = [str(step.compiled) for step in self.known.values()]
+        return "\n".join([f"<train step of {type(self.model).__name__}, recorded {len(self.known)} times>", *programs])
+
+    @property
     def memory(self) -> str:
         """The plan of the workspace, for each kind of batch seen so far."""
         return "\n".join(str(step.compiled.memory) for step in self.known.values())
@@ -86,12 +94,13 @@ class Step:
 
     def __init__(self, whole: TrainStep, x: Any, y: Any) -> None:
         self.whole, self.optimizer, self.modes = whole, whole.optimizer, whole.modes()
-        self.seen: list[Any] = []                         # what the optimiser held when a step was last taken
+        self.seen: list[Any] = [None]                     # the optimiser's attributes and state after the last step
+        self.kept: list[Any] = []
         self.counted: list[dict[str, Any]] = []           # where steps are counted, and how many they were
         self.counts: list[int] = []
         self.stated = stated(self.optimizer)
         self.counting = self.stated and self.optimizer.counting
-        self.x_shape, self.x_dtype, self.y_shape, self.y_dtype = (*signature(x), *signature(y))
+        (self.x_shape, self.x_dtype), (self.y_shape, self.y_dtype) = shape_and_dtype(x), shape_and_dtype(y)
         self.groups: list[Flat] = []
         self.given: list[Any] = []                        # where each output but the loss goes
         self.members: list[int] = []                      # the parameters that have gradients
@@ -170,18 +179,16 @@ class Step:
             group.hand_back(self.optimizer)
         self.counted = [self.optimizer.state[i] for i in self.members] if self.counting else []
         self.counts = [kept["step"] for kept in self.counted]
-        self.seen = self.held()
+        self.kept = [*self.optimizer.state.values()]
+        self.seen = [*vars(self.optimizer).values()]
         return loss
-
-    def held(self) -> list[Any]:
-        """What the optimiser holds."""
-        return [*vars(self.optimizer).values(), *self.optimizer.state.values()]
 
     def current(self) -> bool:
         """Whether nothing has happened to model and optimiser, since the last step, that a step does not look at."""
-        now, seen = self.held(), self.seen
-        return len(now) == len(seen) and all(map(is_, now, seen)) and self.whole.modes() == self.modes \
-            and [kept["step"] for kept in self.counted] == self.counts
+        kept = self.optimizer.state
+        return all(map(is_, vars(self.optimizer).values(), self.seen)) and self.whole.modes() == self.modes \
+            and len(kept) == len(self.kept) and (not kept or (
+                all(map(is_, kept.values(), self.kept)) and [each["step"] for each in self.counted] == self.counts))
 
     def numbers_at(self, k: int) -> list[float]:
         """The numbers in the optimiser's formula, at the k-th step from here."""
@@ -199,7 +206,7 @@ class Step:
         if self.counting:
             state = self.optimizer.state
             for i in self.members:
-                kept = state[i] if i in state else state.setdefault(i, {})
+                kept = state.setdefault(i, {})
                 kept["step"] = kept.get("step", 0) + k
             self.counts = [n + k for n in self.counts]
 
@@ -231,18 +238,20 @@ class Learner(training.Learner):
 
     def __init__(self, model: Module, loss_fn: LossFn, optimizer: Optimizer, held_back: HeldBack) -> None:
         super().__init__(model, loss_fn, optimizer, held_back)
-        self.take = TrainStep(model, loss_fn, optimizer, available(), self.verify)
-        self.where = (0, 0)
+        self.native = available()
+        self.take = TrainStep(model, loss_fn, optimizer, self.native, self.verify)
+        self.where, self.size = (0, 0), 0
 
     def epoch(self, x: Array, y: Array, size: int | None, draws: np.random.Generator | None, epoch: int) -> float:
         """Go through the data once; the sum of the samples' losses."""
         n = len(x)
+        self.size = n if size is None else min(size, n)
         if size is None or n < 2 * size:
             return super().epoch(x, y, size, draws, epoch)
         order = training.ordered(n, draws)
         order = np.arange(n) if order is None else order
         start, total = 0, 0.0
-        if self.take.last is None or not self.take.last.current():      # the first batch shows whether an epoch can run at once
+        if self.take.last is None or not self.take.last.current():      # one batch shows whether all can run at once
             total = size * self.step(x[order[:size]], y[order[:size]], (epoch, 1))
             start = size
         step = self.take.last
@@ -250,12 +259,13 @@ class Learner(training.Learner):
             losses, ended = self.held_back.step(step.epoch, x, y, order[start:], size)
             total += size * float(losses[:ended].sum())
             start += size * ended
-        pieces = training.batches(x, y, size, order)
-        return total + self.steps(islice(pieces, start // size, None), epoch, 1 + start // size)
+        pieces = ((x[some], y[some]) for some in (order[k:k + size] for k in range(start, n, size)))
+        return total + self.steps(pieces, epoch, 1 + start // size)
 
     def step(self, x: Array, y: Array, where: tuple[int, int]) -> float:
         """One step; returns the loss before it."""
         self.where = where
+        self.take.jit = self.native and len(x) == self.size     # the rest of an epoch: compiling would never pay
         return float(self.held_back.step(self.take, x, y))
 
     def verify(self, loss: Any, *gradients: Array) -> None:
@@ -280,6 +290,12 @@ def settings(optimizer: Optimizer) -> Any:
     """What a formula may depend on beside its numbers: flags, and which numbers are zero."""
     return tuple((name, bool(value) if type(value) in (int, float) else signature(value))
                  for name, value in vars(optimizer).items() if name not in ("params", "names", "state"))
+
+
+def shape_and_dtype(x: Any) -> tuple[Any, Any]:
+    """Those of an array or a tensor; None of what is neither."""
+    value = x.record.value if isinstance(x, Tensor) else x
+    return getattr(value, "shape", None), getattr(value, "dtype", None)
 
 
 def with_axis(x: Any) -> Any:

@@ -59,7 +59,8 @@ class Store:
     def follows(self, i: int, j: int) -> bool:
         """Whether a part begins where another ends."""
         step = ALIGNED // self.dtype.itemsize
-        return self.parts[j].start == -(-self.parts[i].stop // step) * step
+        end: int = self.parts[i].stop
+        return bool(self.parts[j].start == -(-end // step) * step)
 
 
 @dataclass(eq=False)
@@ -162,7 +163,7 @@ def flat(optimizer: Optimizer, store: Store, members: list[int]) -> Flat:
 
 
 def housed(optimizer: Optimizer) -> list[Store]:
-    """An optimiser's parameters, those of one dtype side by side; alone, what is a number or held by somebody else too."""
+    """Where an optimiser's parameters lie: side by side by dtype, but for numbers and what somebody else holds too."""
     together: dict[Any, list[int]] = {}
     for i, p in enumerate(optimizer.params):
         together.setdefault(place(p.record, i), []).append(i)
@@ -186,7 +187,8 @@ def store_of(optimizer: Optimizer, key: Any, members: list[int]) -> Store:
     if isinstance(key, int):
         p = homes[key]
         begin = {i: (leaf.value.ctypes.data - p.ctypes.data) // p.itemsize for i, leaf in leaves.items()}
-        return Store(optimizer, {i: slice(begin[i], begin[i] + sizes[i]) for i in sorted(members, key=begin.get)}, p)
+        order = sorted(members, key=lambda i: begin[i])
+        return Store(optimizer, {i: slice(begin[i], begin[i] + sizes[i]) for i in order}, p)
     if len(members) == 1:
         return Store(optimizer, {members[0]: slice(0, sizes[members[0]])}, None)
     step, at, parts = ALIGNED // key.itemsize, 0, {}

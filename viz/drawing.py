@@ -46,7 +46,8 @@ def draw(output: Tensor, *, level: str = "op", theme: str = "light", names: Mapp
     Parameters
     ----------
     output : Tensor
-        What to draw: a loss, or any other result. Gradients are drawn if it is a scalar that requires grad.
+        What to draw: a loss, or any other result. Gradients are drawn if it is a scalar that requires grad. Also what
+        `ad.compile` or `nn.train_step` made: its first result, as it was recorded.
     level : {"op", "layer", "scalar"}
         How close to look: at the operations; at the layers (each outermost scope is a card with its sizes,
         parameters and the norm of their gradient); at the single numbers, with the local derivative on each lane back.
@@ -108,6 +109,9 @@ def draw(output: Tensor, *, level: str = "op", theme: str = "light", names: Mapp
     >>> viz.draw(loss, level="layer"), viz.draw(loss, level="scalar")
     (<Drawing of loss: 2 tensors, 1 layer, 2 operations>, <Drawing of loss: 9 scalars, 1 scope>)
     """
+    compiled = getattr(output, "tape", None)
+    if isinstance(compiled, Tape):
+        output = Tensor.of(compiled.outputs[0])
     if not isinstance(output, Tensor):
         raise TypeError(f"viz.draw takes the Tensor to draw, such as a loss, not {type(output).__name__}")
     one_of("level", level, ("op", "layer", "scalar"))

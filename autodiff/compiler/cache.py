@@ -22,12 +22,14 @@ import types
 import warnings
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import llvmlite.binding as llvm
 import numba
 import numpy as np
+from numba.core.compiler import Compiler, Flags
 
 from autodiff.compiler import elementary
 
@@ -37,7 +39,21 @@ LIMIT = 256 * 2**20             # bytes in the folder, above which the entries n
 # Never parallel: numba's threads and the BLAS's spin against each other.
 OPTIONS: dict[str, Any] = dict(nogil=True, error_model="numpy", boundscheck=False, no_cfunc_wrapper=True)
 
+KEPT = 64                       # modules whose functions stay in memory
+
 loading = threading.Lock()
+
+
+class Apart(Compiler):
+    """Compiles what is called with arrays that share no memory.
+
+    LLVM would look whether they do before each loop, and takes neighbours for overlapping: that loop has no vectors.
+    """
+
+    def __init__(self, *arguments: Any) -> None:
+        flags = next(x for x in arguments if isinstance(x, Flags))
+        flags.noalias = True                # type: ignore[assignment, misc]
+        super().__init__(*arguments)        # type: ignore[no-untyped-call]
 
 
 def folder() -> Path | None:
@@ -150,7 +166,7 @@ def compiled(source: str, file: str, functions: Mapping[str, str | None], option
 
 
 def built(source: str, functions: Mapping[str, str | None], *, allocating: bool = False,
-          ) -> dict[str, Callable[..., Any]]:
+          apart: bool = False) -> dict[str, Callable[..., Any]]:
     r"""Compile generated functions, or load their machine code from an earlier run.
 
     Parameters
@@ -163,6 +179,8 @@ def built(source: str, functions: Mapping[str, str | None], *, allocating: bool 
         the others call.
     allocating : bool
         Whether a function makes arrays, reshapes or calls ``np.dot``. Without, an array argument costs 6 ns, not 33.
+    apart : bool
+        Whether what is written to shares no memory with any other argument: loops need not look then.
 
     Returns
     -------
@@ -185,7 +203,7 @@ def built(source: str, functions: Mapping[str, str | None], *, allocating: bool 
     >>> x
     array([0., 2., 4.])
     """
-    options = {**OPTIONS, "_nrt": allocating}
+    options = {**OPTIONS, "_nrt": allocating, **({"pipeline_class": Apart} if apart else {})}
     name = entry_name(source, functions, options)
     place = folder()
     if place is not None:
@@ -196,3 +214,9 @@ def built(source: str, functions: Mapping[str, str | None], *, allocating: bool 
         except Exception:                   # a full disk, a broken entry; what is wrong with the text shows again below
             remove(place, name)
     return compiled(source, f"<{name}>", functions, options)
+
+
+@lru_cache(KEPT)
+def remembered(source: str, functions: tuple[tuple[str, str], ...], apart: bool) -> Mapping[str, Callable[..., Any]]:
+    """What `built` gives, looked up where this process has built the same lately."""
+    return built(source, dict(functions), apart=apart)

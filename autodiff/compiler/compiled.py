@@ -1,9 +1,10 @@
-"""`ad.compile`: a function that is recorded once for each structure, shape and dtype, and then runs as a flat program."""
+"""`ad.compile`: a function recorded once for each structure, shape and dtype, that then runs as a flat program."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import update_wrapper
 from importlib.util import find_spec
 from sys import _getframe
@@ -40,7 +41,7 @@ class Compiled:
     """
 
     def __init__(self, f: Callable[..., Any], jit: bool) -> None:
-        self.f, self.jit = f, jit
+        self.f, self.jit, self.traces = f, jit, 0
         self.known: dict[Any, Kind | None] = {}            # None: left eager
         update_wrapper(self, f)
 
@@ -54,34 +55,42 @@ class Compiled:
             kind = self.known[key]
         except KeyError:
             kind, keys = self.first(key, args, keywords)
+            if kind is None:
+                return keys
         if kind is None:
             return self.f(*args, **keywords)
+        if recording.get() and not kind.recorded.current():
+            kind, keys = self.first(key, args, keywords)
+            if kind is None:
+                return keys
         given = [x for x in (*leaves_of(args), *leaves_of(keywords)) if is_array(x)]
         random = kind.program.trace.keys
         if recording.get() and kind.recorded.wanted(given):
             if not random:
-                return kind.laid_out(kind.recorded(given, _getframe(1)))
+                return kind.laid_out(kind.recorded(given, _getframe(1)), _getframe(1))
             for key in reversed(keys or []):               # a rule would have to draw the same again: left eager
                 key.undo()
             return self.f(*args, **keywords)
-        return kind.laid_out(kind.run(given, keys or [drawn.again() for drawn in random], _getframe(1)))
+        values = [x.record.value if isinstance(x, Tensor) else x for x in given]
+        return kind.laid_out(kind.program.run(values, keys or [drawn.again() for drawn in random]), _getframe(1))
 
-    def first(self, key: Any, args: tuple[Any, ...], keywords: dict[str, Any]) -> tuple[Kind | None, list[Any]]:
-        """Record the function for arguments of this kind."""
+    def first(self, key: Any, args: tuple[Any, ...], keywords: dict[str, Any]) -> tuple[Kind | None, Any]:
+        """Record the function for arguments of this kind: the program and its draws; None and what eager gives."""
+        self.traces += 1
         try:
             with Setting(native, self.jit):
                 trace = traced(self.f, args, keywords, is_array)
         except TracedValueError:
             raise
         except Exception as error:
-            self.f(*args, **keywords)                      # what is wrong without compiling, too, is said there
+            result = self.f(*args, **keywords)             # what is wrong without compiling, too, is said there
             self.known[key] = None
             said = str(error).partition("\n")[0]
             warnings.warn(f"{self.name} is left eager: while it was recorded, {type(error).__name__}: {said}",
                           CompileWarning, stacklevel=3)
-            return None, []
-        tensors = [isinstance(x, Tensor) for x in (*leaves_of(args), *leaves_of(keywords)) if is_array(x)]
-        found = self.known[key] = Kind(self, Specialised(trace, self.jit), tensors)
+            return None, result
+        given = [x for x in (*leaves_of(args), *leaves_of(keywords)) if is_array(x)]
+        found = self.known[key] = Kind(self, Specialised(trace, self.jit), given)
         told_of_many(self.name, self.traces)
         return found, list(trace.keys)
 
@@ -89,11 +98,6 @@ class Compiled:
     def name(self) -> str:
         """What messages call it."""
         return f"the compiled {getattr(self.f, '__name__', type(self.f).__name__)}"
-
-    @property
-    def traces(self) -> int:
-        """How often the function was recorded."""
-        return len(self.known)
 
     @property
     def kinds(self) -> list[Specialised]:
@@ -122,24 +126,26 @@ class Compiled:
 class Kind:
     """A compiled function for one kind of arguments."""
 
-    def __init__(self, whole: Compiled, program: Specialised, tensors: list[bool]) -> None:
+    def __init__(self, whole: Compiled, program: Specialised, given: list[Any]) -> None:
         self.program, self.result = program, program.trace.result
         trace = program.trace
-        given = [r for r, tensor in zip(trace.inputs, tensors) if tensor]
+        tensors = [r for r, x in zip(trace.inputs, given) if isinstance(x, Tensor)]
         own = [leaf for leaf, held in trace.captured.items() if not is_ours(held.code)]
-        self.wrapped = dependent(trace.program, [*given, *own], any_op=True)
-        self.recorded = Recorded(whole.name.removeprefix("the "), program, tensors, lambda f: Compiled(f, whole.jit))
+        self.wrapped = dependent(trace.program, [*tensors, *own], any_op=True)
+        needing = [isinstance(x, Tensor) and x.record.requires_grad for x in given]
+        self.recorded = Recorded(whole.name.removeprefix("the "), program, needing, lambda f: Compiled(f, whole.jit))
 
-    def run(self, given: list[Any], keys: list[Any], frame: Any) -> list[Any]:
-        """The outputs for these arrays and tensors, where nothing is to be recorded."""
-        values = self.program.run([x.record.value if isinstance(x, Tensor) else x for x in given], keys)
-        return [Tensor.of(Leaf(y, False, frame)) if i in self.wrapped else y for i, y in enumerate(values)]
-
-    def laid_out(self, outputs: list[Any]) -> Any:
-        """The outputs in the structure that the function returns."""
+    def laid_out(self, outputs: list[Any], frame: Any) -> Any:
+        """The outputs in the structure that the function returns, those as tensors that it gives as such."""
+        outputs = [Tensor.of(Leaf(y, False, frame)) if i in self.wrapped and not isinstance(y, Tensor) else y
+                   for i, y in enumerate(outputs)]
         if type(self.result) is Output:
             return outputs[self.result.number]
-        return mapped(lambda y: outputs[y.number] if isinstance(y, Output) else y, self.result)
+        def leaf(y: Any) -> Any:
+            """An output, or a constant; an array of the caller's own."""
+            return outputs[y.number] if isinstance(y, Output) else np.copy(y) if type(y) is np.ndarray else y
+
+        return mapped(leaf, self.result)
 
 
 def told_of_many(name: str, traces: int) -> None:
@@ -151,7 +157,7 @@ def told_of_many(name: str, traces: int) -> None:
 
 
 def signature(tree: Any) -> Any:
-    """What must be equal for a recorded program to fit: structure, shapes and dtypes; of what is no array, the value."""
+    """What must be equal for a recorded program to fit: structure, shapes, dtypes; of what is no array, the value."""
     if isinstance(tree, np.ndarray | np.generic):
         return tree.shape, tree.dtype
     if isinstance(tree, Tensor):
@@ -163,12 +169,31 @@ def signature(tree: Any) -> Any:
         return type(tree), tuple(map(signature, tree))
     if hasattr(tree, "named_parameters"):
         modes = tuple(module.training for _, module in tree.named_modules()) if hasattr(tree, "named_modules") else ()
-        return id(tree), modes, tuple((path, signature(p)) for path, p in tree.named_parameters())
+        return Same(tree), modes, tuple((path, signature(p)) for path, p in tree.named_parameters())
+    if isinstance(tree, float | complex):
+        return type(tree), repr(tree)                      # -0.0 == 0.0, and nan != nan
+    if isinstance(tree, slice):
+        return slice, signature((tree.start, tree.stop, tree.step))
+    if isinstance(tree, set | frozenset):
+        return type(tree), frozenset(map(signature, tree))
     try:
         hash(tree)
     except TypeError:
-        return type(tree), id(tree)
+        return Same(tree)
     return type(tree), tree
+
+
+@dataclass(frozen=True, eq=False)
+class Same:
+    """Stands for an object that is equal to itself alone, and keeps it alive."""
+
+    held: Any
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Same) and other.held is self.held
+
+    def __hash__(self) -> int:
+        return id(self.held)
 
 
 def compile(f: Callable[..., Any], *, jit: bool | None = None) -> Compiled:
@@ -181,7 +206,8 @@ def compile(f: Callable[..., Any], *, jit: bool | None = None) -> Compiled:
     Parameters
     ----------
     f : callable
-        Of arrays, tensors and nested structures of them; also the result of a transform, such as ``ad.value_and_grad(loss)``.
+        Of arrays, tensors and nested structures of them; also the result of a transform, such as
+        ``ad.value_and_grad(loss)``.
     jit : bool, optional
         Whether loops are compiled to machine code by numba (the extra ``jit``); by default where it is installed.
         Without, the program is NumPy calls into planned memory, and gives the eager result to the last bit.

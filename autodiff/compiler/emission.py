@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,7 @@ from autodiff.program.writing import ANY
 from autodiff.record import Record
 
 INDENT = "    "
-RESERVED = ("np", "w", "bind", "step", "empty", "ndarray", "copyto", "errstate", "array", "dot", "matmul")
+RESERVED = ("epoch", "done", "np", "memory", "bind", "step", "empty", "ndarray", "copyto", "errstate", "array")
 
 
 Verified = tuple[Callable[..., None], Record, list[Record]]
@@ -77,7 +78,8 @@ class Emission:
         self.rows: dict[str, str] = {}
         self.donated = donated
         self.inputs = [self.named(r) for r in inputs]
-        self.arguments = set(inputs)                  # what is there when a call begins
+        self.arguments = set(inputs)                  # and what shows them
+        self.early = set(inputs) | set(captured)      # what is there when a call begins
         self.mixed = False                            # whether other lines stand between those of nodes
         self.arrays = [r for r in captured if np.ndim(r.value)]
         self.scalars = [r for r in captured if not np.ndim(r.value)]
@@ -90,7 +92,10 @@ class Emission:
         own = {r for node in schedule.nodes for r in node.results
                if type(r.value) is not tuple and np.ndim(r.value) and self.writable(node, r)}
         self.fresh = {r for r in fresh if r in own}
-        self.direct = {r: leaves[0] for r, leaves in donated.items() if r in own and self.free_for(r, leaves[0])}
+        made = {r: i for i, node in enumerate(schedule.nodes) for r in node.results}
+        read = {schedule.root(x): i for i, node in enumerate(schedule.nodes) for x in read_by(node)}     # last
+        # Written where it belongs, unless something reads later what is there.
+        self.direct = {r: leaves[0] for r, leaves in donated.items() if r in own and read.get(leaves[0], -1) <= made[r]}
         late = {schedule.root(r) for r in donated if r not in self.direct}
         self.memory: Memory = planned(schedule, fresh | late, own - self.fresh - self.direct.keys())
         self.verified, self.verdict = verified, ""
@@ -107,12 +112,6 @@ class Emission:
         self.hand_over(early=waiting)
         if waiting:
             self.hand_over(early=False)
-
-    def free_for(self, r: Record, leaf: Record) -> bool:
-        """Whether nothing reads what a leaf held, once a result is written there."""
-        nodes = self.schedule.nodes
-        made = next(i for i, node in enumerate(nodes) if r in node.results)
-        return not any(self.schedule.root(x) is leaf for node in nodes[made + 1:] for x in read_by(node))
 
     def hand_over(self, early: bool) -> None:
         """Copies of what could not be written where it belongs at once."""
@@ -186,7 +185,7 @@ class Emission:
             line = f"{self.named(r, wish)} = {text}"
             if self.fixed(r, view):
                 self.bound.append(line)
-            elif view in self.arguments:
+            elif view in self.early:
                 self.prelude.append(line)
             else:
                 self.between(line)
@@ -194,6 +193,8 @@ class Emission:
             self.stable.add(r)
         if view in self.arguments:
             self.arguments.add(r)
+        if view in self.early:
+            self.early.add(r)
 
     def fixed(self, r: Record, view: Record) -> bool:
         """Whether a view of memory can be made once: what would be a copy is made at each call."""
@@ -203,7 +204,7 @@ class Emission:
         """Whether an array is known to lie in memory row by row."""
         root = self.schedule.root(x)
         return self.schedule.in_order(x) and root not in self.arguments and (
-            root not in self.arrays or bool(root.value.flags.c_contiguous))
+            (self.kernels is not None and root not in self.arrays) or bool(root.value.flags.c_contiguous))
 
     def reshaped(self, r: Record, source: str) -> str:
         """``x.reshape(shape)``."""
@@ -221,7 +222,7 @@ class Emission:
         f = UFUNCS.get(r.op.forward, r.op.forward)
         plain = isinstance(f, np.ufunc) and f.nout == 1 and f.signature is None and not r.options \
             and r.op is not products.matmul
-        return f if plain else None
+        return f if plain and isinstance(f, np.ufunc) else None
 
     def emit(self, node: Node) -> None:
         """The lines of one node."""
@@ -237,7 +238,7 @@ class Emission:
         if out is None:
             text = f"{self.named(r)} = {self.call(r)}"
         else:
-            text = WRITERS[r.op](r, self, out) if r.op in WRITERS else self.ufunc_call(r, out)  # type: ignore[index]
+            text = WRITERS[r.op](r, self, out) if r.op in WRITERS else self.ufunc_call(r, out)
         self.lines.append(self.commented(text, r))
         self.items.append(Item(node, [text]))
 
@@ -251,7 +252,7 @@ class Emission:
         if text not in self.rows:
             name = self.rows[text] = free(f"{re.split('[^A-Za-z_0-9]', text)[0]}_rows", self.used)
             line = f"{name} = {self.function(np.ascontiguousarray, 'contiguous')}({text})"
-            if re.split(r"[^A-Za-z_0-9]", text)[0] in {self.names.get(r) for r in self.arguments}:
+            if re.split(r"[^A-Za-z_0-9]", text)[0] in {self.names.get(r) for r in self.early}:
                 self.prelude.append(line)
             else:
                 self.between(line)
@@ -265,7 +266,7 @@ class Emission:
         x, labels = r.inputs[1 - place], r.inputs[place]
         if isinstance(labels, Record) and labels.value.dtype.kind in "iu":
             text = f"{self.function(check_labels, 'check_labels')}({self.arg(labels)}, {shape_of(x)[-1]})"
-            early = labels in self.names and self.names[labels] in self.inputs
+            early = labels in self.early
             if text not in self.lines and text not in self.prelude:
                 self.prelude.append(text) if early else self.between(text)
 
@@ -281,13 +282,14 @@ class Emission:
         if r not in self.stable:
             self.stable.add(r)
             offset = self.memory.offsets[r]
-            self.bound.append(f"{name} = ndarray({np.shape(r.value)!r}, {self.dtype(r)}, w, {offset})")
+            strides = "" if self.kernels is not None or in_rows(r.value) else f", {r.value.strides!r}"
+            self.bound.append(f"{name} = ndarray({np.shape(r.value)!r}, {self.dtype(r)}, memory, {offset}{strides})")
         return name
 
     def dtype(self, r: Record) -> str:
         """The text of a record's dtype."""
         dtype = r.value.dtype
-        return f"np.{dtype.name}" if dtype.name in np.__dict__ else self.number(dtype)
+        return f"np.{dtype.name}" if dtype.isnative and dtype.name in np.__dict__ else self.number(dtype)
 
     def call(self, r: Record) -> str:
         """What computes a result in memory of its own."""
@@ -341,13 +343,14 @@ class Emission:
     def text(self, results: list[str]) -> str:
         """The text of ``bind``."""
         args = ", ".join([*self.inputs, *self.scalar_names, *self.keys])
-        lines = [f"def bind({', '.join(['w', *self.captured])}):"]
+        lines = [f"def bind({', '.join(['memory', *self.captured])}):"]
         lines += [INDENT + line for line in self.bound]
         lines += ["", f"{INDENT}def step({args}):"]
         lines += [2 * INDENT + line for line in (*self.prelude, *self.lines)]
         lines += [f"{2 * INDENT}return {', '.join(results)}{',' if len(results) == 1 else ''}" if results else
                   f"{2 * INDENT}return ()"]
-        lines += ["", *(INDENT + line for line in self.epoch), f"{INDENT}return step, {'epoch' if self.epoch else None}"]
+        lines += ["", *(INDENT + line for line in self.epoch)]
+        lines += [f"{INDENT}return step, {'epoch' if self.epoch else None}"]
         return "\n".join(lines) + "\n"
 
     def result(self, r: Record, given: set[Record]) -> str:
@@ -360,14 +363,25 @@ class Emission:
         given.add(root)
         return name if own else f"array({name})"
 
-    @property
+    @cached_property
     def unplanned(self) -> set[Record]:
         """Results that operations put into memory of their own."""
         return {r for node in self.schedule.nodes for r in node.results
                 if r not in self.memory.offsets and node.loop is None and not may_alias(r)}
 
 
+def in_rows(a: Any) -> bool:
+    """Whether NumPy is to lay a result out row by row: as eager did, unless that was no dense memory.
+
+    NumPy's functions may round otherwise along columns.
+    """
+    order = sorted(range(a.ndim), key=lambda i: -a.strides[i])
+    return bool(a.flags.c_contiguous or not a.transpose(order).flags.c_contiguous)
+
+
 def may_alias(r: Record) -> bool:
     """Whether an operation may hand out its operand's own memory."""
-    return r.op is None or r.op in VIEWS or r.op.user or any(isinstance(x, Record) and isinstance(x.value, np.ndarray) and isinstance(r.value, np.ndarray)
+    if r.op is None or r.op in VIEWS or r.op.user:
+        return True
+    return any(isinstance(x, Record) and isinstance(x.value, np.ndarray) and isinstance(r.value, np.ndarray)
                and np.may_share_memory(x.value, r.value) for x in r.inputs)

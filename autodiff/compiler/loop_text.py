@@ -1,8 +1,9 @@
 """The text of one native loop, from the records in it.
 
 What needs a reduction of its own row waits for it: the columns are gone through in *phases*, and what a later phase
-needs of an earlier one is kept in a row of scratch memory. Loads come first, and sums over rows in a loop of their own:
-both keep the compiler's vectors whole.
+needs of an earlier one is kept in a row of scratch memory. A long chain of functions is cut into phases as well: within
+one, the processor works at several elements at a time, which it cannot where each takes hundreds of operations one
+after the other. Loads come first, and sums over rows in a loop of their own: both keep the compiler's vectors whole.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from autodiff.ops import losses, reductions, shapes, stable
 from autodiff.program.passes import full
 from autodiff.record import Record
 
-BLOCK = 4096                     # elements summed in the loop's own precision, before float64 takes over
+BLOCK = 1024                     # elements in one go: summed in their own precision; what phases keep fits the cache
+LONG = 128                       # elements in a row, from which on functions have phases of their own
 
 # How a forward is written for one element. Arguments and result are of one dtype; comparisons give truth values.
 SCALARS: dict[Any, str] = {
@@ -40,6 +42,8 @@ SCALARS: dict[Any, str] = {
 }
 LOGICAL = (np.logical_and, np.logical_or, np.logical_not, operator.and_, operator.or_, operator.invert)
 FLOATS = {"f": "float32", "d": "float64"}
+CALLS = frozenset(f for f, text in SCALARS.items() if "(" in text and "sqrt" not in text) - {
+    np.absolute, np.fabs, np.maximum, np.minimum, np.floor, np.ceil, np.sign}         # what takes tens of instructions
 
 
 VIEWED = (e.alias, shapes.reshape, shapes.expand_dims, shapes.squeeze)
@@ -54,7 +58,7 @@ def fits(r: Record) -> bool:
         return r.value.dtype.char in FLOATS and r.inputs[0].value.dtype == r.value.dtype
     if op.forward not in SCALARS or not set(r.options) <= {"dtype"}:
         return False
-    if r.value.dtype.char not in "fd?" or not all(readable(x) for x in records(r)):
+    if r.value.dtype.char not in "fd?" or not all(map(readable, (r, *records(r)))):
         return False
     kinds = {x.value.dtype.kind for x in records(r)}
     if op.forward in LOGICAL:
@@ -85,15 +89,18 @@ class Writer:
         self.lines: list[str] = []
         self.given: list[Record | None] = []
         self.flat = self.loop.rows == 1
-        self.precision = next((r.value.dtype.name for r in node.records if r.value.dtype.kind == "f"), "float64")
-        self.phase: dict[Record, int] = {}
-        for r in node.records:
-            self.phase[r] = self.phase_of(r)
-        self.kept = self.crossing()
-        # What is written over an array that the loop reads has that array's name: told apart, they would not be vectors.
+        # What is written over an array that the loop reads has that array's name: arrays of two names share no memory.
         behind = {root(x): x for x, role in self.reads.items() if role == FULL}
         self.over = {r: behind[donated[r]] for r in node.results if donated.get(r) in behind}
-        self.scratch = len(self.kept)
+        self.cut = self.loop.columns >= LONG and not self.over         # what is read may be written over: once only
+        self.phase: dict[Record, int] = {}
+        self.depth: dict[Record, int] = {}
+        for r in node.records:
+            self.phase[r] = self.phase_of(r)
+        if not self.over:
+            self.postpone()
+        self.scratch: list[str] = []                   # the dtypes of the rows that phases share
+        self.kept = self.crossing()
 
     def seen(self, x: Record) -> Record:
         """The record of this loop that an operand is a view of, or itself."""
@@ -104,31 +111,61 @@ class Writer:
 
     def phase_of(self, r: Record) -> int:
         """In which go through the columns a record is computed; a column, before which it is there."""
-        phase = 0
-        for x in records(r):
-            x = self.sources[x]
-            if x in self.phase and self.roles[x] in (FULL, COLUMN):
-                phase = max(phase, self.phase[x])
-        return phase + (r.op in REDUCTIONS and self.roles[r] == COLUMN)
+        reduced = r.op in REDUCTIONS and self.roles[r] == COLUMN
+        calls = self.cut and r.op is not None and r.op.forward in CALLS
+        inputs = [self.sources[x] for x in records(r)]
+        inputs = [x for x in inputs if x in self.phase and self.roles[x] in (FULL, COLUMN)]
+        phase = max((self.phase[x] for x in inputs), default=0)
+        last = max((self.depth[x] for x in inputs if self.phase[x] == phase), default=0)
+        if reduced or (calls and last):
+            phase, last = phase + 1, 0
+        self.depth[r] = last + calls
+        return phase
+
+    def postpone(self) -> None:
+        """Compute what is easily had in the first phase that reads it: results of functions are all that is kept."""
+        used: dict[Record, int] = {}
+        for r in reversed(self.node.records):
+            own = self.roles[r] == FULL and r not in self.results and r.op is not None and r.op.forward not in CALLS
+            if own and r in used:
+                self.phase[r] = used[r]
+            for x in records(r):
+                x = self.sources[x]
+                used[x] = min(used.get(x, self.reading(r)), self.reading(r))
+
+    def reading(self, r: Record) -> int:
+        """The phase in which what a record is computed from is read."""
+        return self.phase[r] - (r.op in REDUCTIONS and self.roles[r] == COLUMN)
 
     def crossing(self) -> dict[Record, int]:
         """What a later phase reads of an earlier one, and no result holds: its row of scratch memory."""
-        found: dict[Record, int] = {}
+        until: dict[Record, int] = {}
         for r in self.node.records:
             if self.roles[r] == COLUMN and r.op not in REDUCTIONS:
                 continue
-            phase = self.phase[r] - (r.op in REDUCTIONS and self.roles[r] == COLUMN)
             for x in records(r):
                 x = self.sources[x]
-                if x in self.phase and self.roles[x] == FULL and self.phase[x] < phase and x not in self.results:
-                    found.setdefault(x, len(found))
-        return found
+                mine = x in self.phase and self.roles[x] == FULL and x not in self.results
+                if mine and self.phase[x] < self.reading(r):
+                    until[x] = max(until.get(x, 0), self.reading(r))
+        rows: dict[Record, int] = {}
+        taken: list[int] = []                          # the last phase that reads each row
+        for x in sorted(until, key=lambda x: self.phase[x]):
+            dtype = x.value.dtype.name
+            free = [k for k, phase in enumerate(taken) if phase < self.phase[x] and self.scratch[k] == dtype]
+            if not free:
+                free = [len(taken)]
+                taken.append(0)
+                self.scratch.append(dtype)
+            rows[x] = free[0]
+            taken[free[0]] = until[x]
+        return rows
 
     # ---- text
 
     def text(self) -> str:
         """The function."""
-        parameters = []
+        parameters: list[str] = []
         for x, role in self.reads.items():
             self.names[x] = name = f"x{len(parameters)}"
             parameters.append(name)
@@ -140,9 +177,9 @@ class Writer:
             parameters.append(f"y{len(parameters)}")
             self.names[r] = parameters[-1]
             self.types.append(self.type_of(r, self.roles[r], scalar_array=True))
-        for number in range(self.scratch):
+        for number, dtype in enumerate(self.scratch):
             parameters.append(f"s{number}")
-            self.types.append(f"{self.precision}[::1]")
+            self.types.append(f"{'boolean' if dtype == 'bool' else dtype}[::1]")
         body = self.flat_body() if self.flat else self.row_body()
         self.parameters, self.lines = parameters, body
         return f"def loop({', '.join(parameters)}):\n" + "\n".join(f"    {line}" for line in body)
@@ -189,17 +226,22 @@ class Writer:
         return f"{so_far} = {f}({so_far}, {x})"
 
     def flat_body(self) -> list[str]:
-        """One loop over all elements; where there are totals, in blocks."""
-        n = next(self.names[x] for x, role in (*self.reads.items(), *self.written()) if role == FULL)
+        """A loop over all elements for each phase; of many elements in blocks, where there are phases or totals."""
+        full = [self.names[x] for x, role in (*self.reads.items(), *self.written()) if role == FULL]
         totals = [r for r in self.node.records if self.roles[r] == SCALAR]
-        inner = self.columns(0, "i")
-        if not totals:
-            return [*self.head(), f"for i in range({n}.shape[0]):", *indented(inner)]
+        phases = range(max(self.phase.values()) + 1)
+        blocks = full and self.loop.columns > BLOCK and (totals or len(phases) > 1)
+        if blocks:
+            self.names = {x: f"b{name}" if name in full else name for x, name in self.names.items()}
+        count = f"{'b' * bool(blocks)}{full[0]}.shape[0]" if full else str(self.loop.columns)
         lines = [f"p{self.index(r)} = {self.start(r)}" for r in totals]
-        lines += ["for i in range(start, min(start + BLOCK, n)):", *indented(inner)]
+        for phase in phases:
+            lines += [f"for i in range({count}):", *indented(self.columns(phase, "i"))]
         lines += [self.total(r, f"p{self.index(r)}") for r in totals]
-        return [*self.head(), f"n = {n}.shape[0]", f"for start in range(0, n, {BLOCK}):",
-                *indented([line.replace("BLOCK", str(BLOCK)) for line in lines]), *self.tail()]
+        if blocks:
+            cut = [f"b{name} = {name}[start:start + {BLOCK}]" for name in dict.fromkeys(full)]
+            lines = [f"for start in range(0, {full[0]}.shape[0], {BLOCK}):", *indented([*cut, *lines])]
+        return [*self.head(), *lines, *self.tail()]
 
     def written(self) -> Iterable[tuple[Record, str]]:
         """The results and their roles."""
@@ -212,8 +254,9 @@ class Writer:
 
     def row_body(self) -> list[str]:
         """A loop over rows, the columns of each in phases."""
-        some = next(self.names[x] for x, role in (*self.reads.items(), *self.written()) if role == FULL)
-        lines = [*self.head(), f"rows, columns = {some}.shape"]
+        some = next((self.names[x] for x, role in (*self.reads.items(), *self.written()) if role == FULL), None)
+        size = f"{some}.shape" if some else f"{self.loop.rows}, {self.loop.columns}"
+        lines = [*self.head(), f"rows, columns = {size}"]
         sums = [r for r in self.node.records if self.roles[r] == ROW]
         for r in sums:
             lines += ["for j in range(columns):", f"    {self.names[r]}[j] = {self.start(r)}"]
@@ -269,7 +312,8 @@ class Writer:
         formulas: list[str] = []
         stores: list[str] = []
         self.loaded: dict[Record, str] = {}
-        self.at, self.loads = at, []
+        self.loads: list[str] = []
+        self.at = at
         for r in self.node.records:
             role, x = self.roles[r], (self.sources[r.inputs[0]] if r.op in REDUCTIONS else r)
             if role == FULL and self.phase[r] == phase:
@@ -277,7 +321,7 @@ class Writer:
                 if r in self.results:
                     stores.append(f"{self.names[r]}[{at}] = v{self.index(r)}")
                 if r in self.kept:
-                    stores.append(f"s{self.kept[r]}[j] = v{self.index(r)}")
+                    stores.append(f"s{self.kept[r]}[{at[-1]}] = v{self.index(r)}")
             elif r.op in REDUCTIONS and self.role_of(x) == FULL:
                 if role == COLUMN and self.phase[r] - 1 == phase:
                     formulas.append(self.gathered(r, f"v{self.index(r)}", self.value(x, phase)))
@@ -295,7 +339,7 @@ class Writer:
                 return f"v{self.index(x)}"
             if x not in self.kept:
                 return self.load(x, f"{self.names[x]}[{self.at}]")
-            return self.load(x, f"s{self.kept[x]}[j]{' != 0' if x.value.dtype.kind == 'b' else ''}")
+            return self.load(x, f"s{self.kept[x]}[{self.at[-1]}]")
         role = self.reads[x]
         if role == SCALAR:
             return f"n{self.names[x]}"
@@ -316,9 +360,13 @@ class Writer:
         assert op is not None
         f = op.forward
         if f is losses.one_hot.forward:
-            return f"np.{r.value.dtype.name}(j == {self.value(self.sources[r.inputs[0]], phase)})"
-        common = r.value.dtype if r.value.dtype.kind == "f" else np.result_type(*(x.value if isinstance(x, Record) else x
-                                                                                   for x in r.inputs))
+            labels = r.inputs[0]
+            label = self.value(self.sources[labels], phase) if isinstance(labels, Record) else repr(int(labels))
+            at = "j" if not self.flat else "i" if np.shape(r.value)[-1] == self.loop.columns else "0"
+            return f"np.{r.value.dtype.name}({at} == {label})"
+        common = r.value.dtype
+        if common.kind != "f":
+            common = np.result_type(*(x.value if isinstance(x, Record) else x for x in r.inputs))
         args = []
         for i, x in enumerate(r.inputs):
             condition = f is a.where.forward and i == 0

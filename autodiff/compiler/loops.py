@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 
 from autodiff.compiler.emission import Emission
-from autodiff.compiler.loop_text import Writer
+from autodiff.compiler.loop_text import BLOCK, Writer
 from autodiff.compiler.schedule import COLUMN, FULL, ROW, SCALAR, Loop, Node
 from autodiff.compiler.whole import Item, Whole
 from autodiff.naming import free
 from autodiff.record import Record
+
 
 @dataclass
 class Kernel:
@@ -49,9 +50,10 @@ class Native:
                 emission.place(r)
                 continue
             arguments.append(result(r, node.loop, emission, lines, after))     # type: ignore[arg-type]
-        for number in range(writer.scratch):
+        for dtype in writer.scratch:
             name = free("row", emission.used)
-            emission.bound.append(f"{name} = empty({node.loop.columns}, np.{writer.precision})")  # type: ignore[union-attr]
+            n = min(writer.loop.columns, BLOCK) if writer.flat else writer.loop.columns
+            emission.bound.append(f"{name} = empty({n}, np.{dtype})")
             arguments.append(name)
         kernel = self.kernel(writer)
         writer.given += [None] * (len(arguments) - len(writer.given))
@@ -73,25 +75,26 @@ class Native:
     def joined(self, emission: Emission, epochs: bool = False) -> bool:
         """Make one function of a tiny program, in place of its lines; False if it is none.
 
-        With `epochs` another one goes through batches.
+        With `epochs` it goes through batches, if it can.
         """
         whole = Whole(emission, self)
-        if not whole.fits:
+        if not whole.fits or not whole.lines:
             return False
         self.whole = whole
         results = whole.handed_out()
-        emission.lines = [f"whole({', '.join(p.text for p in whole.parameters.values())})", *results]
-        if whole.stops:
-            place = free("stopped", emission.used)
-            emission.bound.append(f"{place} = empty(1)")
-            emission.lines[1:1] = [f"if {place}[0]:", f"    {emission.verdict}"]
-            emission.lines[0] = f"whole({', '.join([place, *(p.text for p in whole.parameters.values())])})"
         self.kernels = {}
-        if epochs:
-            kernel = whole.epoch_text()
-            self.kernels["epochs"] = Kernel("epochs", *kernel)
+        if epochs and len(results) == 1 and not emission.scalars:      # one function for both: compiling takes a second
+            self.kernels["epochs"] = Kernel("epochs", *whole.epoch_text())
             emission.epoch = whole.epoch_lines()
-        self.kernels |= {"whole": Kernel("whole", whole.text(), whole.types)}
+            emission.lines = whole.one_batch()
+            return True
+        parameters = [p.text for p in whole.parameters.values()]
+        if whole.stops:
+            parameters.insert(0, free("stopped", emission.used))
+            emission.bound.append(f"{parameters[0]} = empty(1)")
+            results += [f"if {parameters[0]}[0]:", f"    {emission.verdict}"]
+        emission.lines = [f"whole({', '.join(parameters)})", *results]
+        self.kernels["whole"] = Kernel("whole", whole.text(), whole.types)
         return True
 
     def text(self, python: str) -> str:
@@ -102,13 +105,13 @@ class Native:
 
     def built(self) -> dict[str, Any]:
         """The compiled functions, by name."""
-        build = import_module("autodiff.compiler.cache").built            # late: it needs numba
+        build = import_module("autodiff.compiler.cache").remembered            # late: it needs numba
         prelude: str = import_module("autodiff.compiler.elementary").PRELUDE
         constants = "\n".join(f"{name} = {text}" for text, name in self.constants.items())
         source = "\n\n".join(["import math\n\nimport numpy as np\n" + prelude, constants,
                               *(kernel.text for kernel in self.kernels.values())]) + "\n"
-        signatures = {kernel.name: f"void({', '.join(kernel.types)})" for kernel in self.kernels.values()}
-        return dict(build(source, signatures)) if signatures else {}
+        signatures = tuple((kernel.name, f"void({', '.join(kernel.types)})") for kernel in self.kernels.values())
+        return dict(build(source, signatures, self.whole is None)) if signatures else {}
 
     def constant(self, x: Any, dtype: Any) -> str:
         """A number of a dtype, by a name."""

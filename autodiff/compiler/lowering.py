@@ -2,8 +2,8 @@
 
 So a sigmoid becomes a negation, an exponential, a sum and a reciprocal, and a dense layer a product and a sum, without
 a second statement of either. It holds only where the parts give the operation's value to the last bit; an operation
-that cannot run on Tensors, or is its own only part, stays whole. `REWRITTEN` names forms for the native executor, equal but
-for rounding.
+that cannot run on Tensors, or is its own only part, stays whole. `REWRITTEN` names forms for the native executor, equal
+but for rounding.
 """
 
 from __future__ import annotations
@@ -16,11 +16,10 @@ from typing import Any
 import numpy as np
 
 from autodiff.kinds import Op, constant, select
-from autodiff.ops import losses, reductions, stable
 from autodiff.ops import elementary as e
+from autodiff.ops import losses, reductions, shapes, stable
 from autodiff.ops.arithmetic import subtract, where
 from autodiff.ops.shapes import broadcast_to
-from autodiff.ops import shapes
 from autodiff.program.lifting import same
 from autodiff.program.passes import Operand, Program, computed, full, rewritten, shape_of, value_of
 from autodiff.record import Record
@@ -112,7 +111,8 @@ def composite(r: Record) -> bool:
                 or isinstance(r.value, tuple))
 
 
-KEPT = frozenset((e.alias, pick, less_one_hot, e.copy, where, broadcast_to, losses.one_hot, reductions.sum_, reductions.max_, reductions.min_))
+KEPT = frozenset((e.alias, e.copy, pick, less_one_hot, where, broadcast_to, losses.one_hot, reductions.sum_,
+                  reductions.max_, reductions.min_))
 
 
 def taken_apart(r: Record, forward: Forward | None, exact: bool) -> Record | None:
@@ -128,7 +128,8 @@ def taken_apart(r: Record, forward: Forward | None, exact: bool) -> Record | Non
     if not isinstance(y, Tensor) or y.record.op is None or any(y.record is x for x in r.inputs):
         return None
     made = y.record
-    if any(x.op is op for x in behind([made], min(r.serial + 1, made.serial)) if x.op is not None and x.serial > r.serial):
+    parts = behind([made], min(r.serial + 1, made.serial))
+    if any(x.op is op and x.serial > r.serial for x in parts):
         return None
     fits = made.value.dtype == r.value.dtype and np.shape(made.value) == np.shape(r.value)
     if not fits or ((exact or forward is None) and not same_value(made.value, r.value)):
@@ -157,7 +158,8 @@ def folded(program: Program) -> Program:
     return rewritten(program, rule)
 
 
-PLACING = frozenset((shapes.reshape, shapes.transpose, shapes.expand_dims, shapes.squeeze, shapes.swapaxes, e.alias, e.copy))
+PLACING = frozenset((shapes.reshape, shapes.transpose, shapes.expand_dims, shapes.squeeze, shapes.swapaxes, e.alias,
+                     e.copy))
 
 
 def without_rows(program: Program) -> Program:
@@ -172,4 +174,22 @@ def without_rows(program: Program) -> Program:
     return rewritten(program, rule)
 
 
-__all__ = ["folded", "less_one_hot", "lowered", "pick", "value_of", "without_rows"]
+def unspread(program: Program) -> Program:
+    """Elementwise operations on what was broadcast, without that: they broadcast themselves."""
+    def rule(r: Record, state: Program) -> Operand:
+        if r.op is None or r.op.kind != "elementwise" or isinstance(r.value, tuple) or not np.ndim(r.value):
+            return r
+        inputs = list(r.inputs)
+        for i, x in enumerate(r.inputs):
+            if isinstance(x, Record) and x.op is broadcast_to and full(x) is None:
+                shapes_now = [shape_of(y) for y in (*inputs[:i], x.inputs[0], *inputs[i + 1:])]
+                if np.broadcast_shapes(*shapes_now) == np.shape(r.value):
+                    inputs[i] = x.inputs[0]
+        if all(x is y for x, y in zip(inputs, r.inputs)):
+            return r
+        return computed(r.op, *inputs, value=r.value, **r.options)
+
+    return rewritten(program, rule)
+
+
+__all__ = ["folded", "less_one_hot", "lowered", "pick", "unspread", "value_of", "without_rows"]

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from autodiff.compiler.lowering import less_one_hot, pick
+from autodiff.compiler.lowering import less_one_hot
 from autodiff.errors import OperandError
 from autodiff.kinds import Op
 from autodiff.naming import free
@@ -84,7 +84,8 @@ def reduction(ufunc: np.ufunc, name: str) -> Callable[[Record, Caller, str], str
     """``add_reduce(x, axis, None, out)``."""
     def write(r: Record, w: Caller, out: str) -> str:
         axis, keepdims = r.options.get("axis"), r.options.get("keepdims", False)
-        return f"{w.function(ufunc.reduce, name)}({w.arg(r.inputs[0])}, {axis!r}, None, {out}{', True' if keepdims else ''})"
+        kept = ", True" if keepdims else ""
+        return f"{w.function(ufunc.reduce, name)}({w.arg(r.inputs[0])}, {axis!r}, None, {out}{kept})"
     return write
 
 
@@ -121,7 +122,8 @@ def joined(function: Any, name: str) -> Callable[[Record, Caller, str], str]:
 TOTALS = {reductions.sum_: (np.add.reduce, "add_reduce"), reductions.max_: (np.maximum.reduce, "maximum_reduce"),
           reductions.min_: (np.minimum.reduce, "minimum_reduce")}
 WRITERS: dict[Op, Callable[[Record, Caller, str], str]] = {
-    products.matmul: product, less_one_hot: less_hot, shapes.sum_to: summed, a.where: chosen, e.cast: converted, e.truncate: converted,
+    products.matmul: product, less_one_hot: less_hot, shapes.sum_to: summed, a.where: chosen,
+    e.cast: converted, e.truncate: converted,
     reductions.sum_: reduction(np.add, "add_reduce"), reductions.max_: reduction(np.maximum, "maximum_reduce"),
     reductions.min_: reduction(np.minimum, "minimum_reduce"),
     shapes.concatenate: joined(np.concatenate, "concatenate"), shapes.stack: joined(np.stack, "stack"),

@@ -65,15 +65,13 @@ def planned(schedule: Schedule, kept: Iterable[Record], own: set[Record]) -> Mem
         dying.setdefault(i, []).append(r)
     for i, node in enumerate(schedule.nodes):
         gone = [r for r in dying.get(i, ()) if r in memory.offsets]
-        reused = [r for r in gone if in_place(node, r)]
-        for r in reused:
-            release(free, memory.offsets[r], room(r))
+        over = next((r for r in gone if in_place(node, r)), None)       # exactly: where parts overlap, NumPy copies
         for r in node.results:
             if r in own:
-                memory.offsets[r] = taken(free, room(r), memory)
+                memory.offsets[r] = taken(free, room(r), memory) if over is None else memory.offsets[over]
                 memory.unshared += room(r)
         for r in gone:
-            if r not in reused:
+            if r is not over or node.results[0] not in own:
                 release(free, memory.offsets[r], room(r))
         for r in node.results:
             if r in own and r not in last:

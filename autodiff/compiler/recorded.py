@@ -1,12 +1,13 @@
 """A compiled function as one operation on a tape, where its result is to have a gradient.
 
-Its rule is the pullback of the program it was made from, itself a compiled function: so the gradient is as fast, and can be
-differentiated again.
+Its rule is the pullback of the program it was made from, itself a compiled function: so the gradient is as fast, and
+can be differentiated again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,8 @@ from autodiff.program.passes import Program
 from autodiff.record import Record
 from autodiff.tape import walk_back
 from autodiff.tensor import Tensor
+
+requires_grad = attrgetter("requires_grad")
 
 
 def dependent(program: Program, sources: Iterable[Record], any_op: bool = False) -> set[int]:
@@ -49,25 +52,30 @@ class Recorded:
         What pictures and messages call it.
     program : Specialised
         What runs.
-    tensors : list of bool
-        Which of its arguments are Tensors.
+    needing : list of bool
+        Which of its arguments require grad.
     compiled : callable
         Compiles the pullback.
     """
 
-    def __init__(self, name: str, program: Specialised, tensors: list[bool],
+    def __init__(self, name: str, program: Specialised, needing: list[bool],
                  compiled: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
         self.program = program
         self.trace = trace = program.trace
         self.leaves = {held: leaf for leaf, held in trace.captured.items() if held.requires_grad}
         self.captured = [Tensor.of(held) for held in self.leaves]
-        float_inputs = [r for r, tensor in zip(trace.inputs, tensors) if tensor and r.requires_grad]
-        self.linked = dependent(trace.program, [*float_inputs, *self.leaves.values()])
+        self.frozen = [held for held in trace.captured.values() if not held.requires_grad]
+        inputs = [r for r, needs in zip(trace.inputs, needing) if needs]
+        self.linked = dependent(trace.program, [*inputs, *self.leaves.values()])
         self.possible = bool(self.linked)
         self.op = Op(self.forward, name)
         self.op.kind, self.op.differentiable, self.op.together = "general", True, self.rule
         self.op.edges = (self.rule,) * (len(trace.inputs) + len(self.captured))    # for forward mode: there may be one
         self.pullback = compiled(self.pull)
+
+    def current(self) -> bool:
+        """Whether what is captured requires grad where it did."""
+        return all(map(requires_grad, self.leaves)) and not any(map(requires_grad, self.frozen))
 
     def wanted(self, given: list[Any]) -> bool:
         """Whether something in these arguments, or captured, is to have a gradient."""

@@ -11,14 +11,16 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.compiler.steps import NAME, Body, called, loop_of
-from autodiff.compiler.tracing import Output, is_array, native, seen, traced
+from autodiff.compiler.looping import called, loop_of
+from autodiff.compiler.pulling import NAME
+from autodiff.compiler.steps import Body
+from autodiff.compiler.tracing import is_array, native, seen, traced
 from autodiff.errors import OperandError, ShapeError
 from autodiff.explain import no_numbers
 from autodiff.kinds import select
 from autodiff.ops.random import Keys, keys_drawn
 from autodiff.ops.shapes import concatenate
-from autodiff.record import NO_OPTIONS, Leaf, Record
+from autodiff.record import Leaf, Record
 from autodiff.sites import is_ours, locate, outside
 from autodiff.state import recording
 from autodiff.tensor import Tensor
@@ -77,7 +79,8 @@ def scan(f: Callable[[Any, Any], Any], init: Any, xs: Any = None, *, length: int
     -----
     Random draws, such as `ad.dropout`, are new in every step, and the same as those of the Python loop.
     Names, arguments and meaning follow ``jax.lax.scan``. Keeping every k-th state: Griewank, "Achieving logarithmic
-    growth of temporal and spatial complexity in reverse automatic differentiation", Optimization Methods and Software 1 (1992).
+    growth of temporal and spatial complexity in reverse automatic differentiation", Optimization Methods and
+    Software 1 (1992).
 
     Examples
     --------
@@ -86,7 +89,7 @@ def scan(f: Callable[[Any, Any], Any], init: Any, xs: Any = None, *, length: int
     ...     return total, total ** 2
     >>> last, squares = ad.scan(step, 0.0, np.array([1.0, 2.0, 3.0]))
     >>> float(last), squares
-    (np.float64(6.0), array([ 1.,  9., 36.]))
+    (6.0, array([ 1.,  9., 36.]))
     >>> ad.grad(lambda x: ad.scan(step, 0.0, x)[1].sum())(np.array([1.0, 2.0, 3.0]))
     array([20., 18., 12.])
     """
@@ -95,23 +98,23 @@ def scan(f: Callable[[Any, Any], Any], init: Any, xs: Any = None, *, length: int
     n = steps_in(leaves_of(xs), names_in(xs, "xs"), length)
     if checkpoint is None or checkpoint is False or n == 0:
         return looped(f, init, xs, n, reverse, "all", outside(1))
-    k = max(1, isqrt(n)) if checkpoint is True else checkpoint
-    if not isinstance(k, int) or k < 1:
+    k: Any = isqrt(n) if checkpoint is True else checkpoint
+    if not isinstance(k, int | np.integer) or k < 1:
         raise OperandError(f"{NAME}: checkpoint={checkpoint!r}; it is a number of steps, 1 or more, or True")
-    return in_segments(f, init, xs, n, reverse, min(k, n), outside(1))
+    return in_segments(f, init, xs, n, reverse, min(int(k), n), outside(1))
 
 
 def given(x: Any) -> Any:
     """A leaf of the arguments as a tensor or an array."""
     if isinstance(x, Tensor):
         return x
-    array = x if isinstance(x, np.ndarray | np.generic) else np.asarray(x)
+    array: Any = x if isinstance(x, np.ndarray | np.generic) else np.asarray(x)
     if array.dtype.kind not in "fiubc":
         raise OperandError(f"{NAME}: {no_numbers(x, array.dtype)}")
     return array[()] if not array.ndim else array
 
 
-def steps_in(xs: list[Any], names: list[str], length: int | None) -> int:
+def steps_in(xs: list[Any], names: list[str], length: Any) -> int:
     """The number of steps."""
     if length is not None and (not isinstance(length, int | np.integer) or length < 0):
         raise OperandError(f"{NAME}: length={length!r}; it is the number of steps")
@@ -161,9 +164,9 @@ def looped(f: Callable[[Any, Any], Any], init: Any, xs: Any, n: int, reverse: bo
     """The loop as one record."""
     carry, stacks = leaves_of(init), leaves_of(xs)
     first = -1 if reverse else 0
-    x = rebuilt(xs, [one_of(value_of(x), first) for x in stacks])
+    example = rebuilt((init, xs), [*[value_of(c).copy() for c in carry], *[one_of(value_of(x), first) for x in stacks]])
     step = Step(f, init)
-    trace = traced(step, (rebuilt(init, list(map(value_of, carry))), x), {}, is_array, NAME)
+    trace = traced(step, example, {}, is_array, NAME)
     like = [r.value for r in step.outputs]
     outputs = list(trace.program.outputs.values())
     outputs = [outputs[y.number] for y in trace.result]
@@ -187,8 +190,8 @@ def looped(f: Callable[[Any, Any], Any], init: Any, xs: Any, n: int, reverse: bo
 
 
 def one_of(x: Any, i: int) -> Any:
-    """One step's slice; of no steps, zeros."""
-    return x[i] if len(x) else np.zeros_like(x, shape=np.shape(x)[1:])[()]
+    """A copy of one step's slice, which f cannot meet elsewhere; of no steps, zeros."""
+    return x[i].copy() if len(x) else np.zeros_like(x, shape=np.shape(x)[1:])[()]
 
 
 def operand(held: Record) -> Any:
@@ -225,8 +228,8 @@ def refuse_complex(body: Body, operands: list[Any], names: list[str]) -> None:
     """Raise where a gradient would have to go through a complex carry, or into something complex."""
     for i, (r, x) in enumerate(zip(body.leaves, operands)):
         if r.value.dtype.kind == "c" and (i < len(body.carry) or (isinstance(x, Tensor) and x.record.requires_grad)):
-            raise OperandError(f"{NAME}: {r.name or 'an operand'} is complex, and gradients go through real numbers only. "
-                               "Give the real and imaginary parts as two leaves.")
+            raise OperandError(f"{NAME}: {r.name or 'an operand'} is complex, and gradients go through real numbers "
+                               "only. Give the real and imaginary parts as two leaves.")
 
 
 class Step:
@@ -250,8 +253,8 @@ class Step:
         result = self.f(carry, x)
         if not (isinstance(result, tuple) and len(result) == 2):
             got = f"a tuple of {len(result)}" if isinstance(result, tuple) else type(result).__name__
-            raise OperandError(f"{NAME}: f must return (carry, y), and returned {got}.{self.place}\n  Where nothing is to "
-                               "be stacked, return (carry, None).")
+            raise OperandError(f"{NAME}: f must return (carry, y), and returned {got}.{self.place}\n  Where nothing is "
+                               "to be stacked, return (carry, None).")
         after, self.y = result
         if layout(after) != layout(self.init):
             raise OperandError(f"{NAME}: the carry must keep its structure; it was {shown(self.init)}, and f made it "
@@ -278,10 +281,12 @@ class Step:
         if was == became:
             return
         r = after.record
-        line = f"\n  made at {locate(r.code, r.lasti)}: {locate(r.code, r.lasti).text}" if not is_ours(r.code) else self.place
+        site = locate(r.code, r.lasti)
+        line = self.place if is_ours(r.code) else f"\n  made at {site}: {site.text}"
         if np.shape(before) != after.shape:
-            raise ShapeError(f"{NAME}: {name}, a leaf of the carry, was {was} and became {became}; each step must get what "
-                             f"the one before it got.{line}\n  Is init of the right shape, with an axis for the samples?")
+            raise ShapeError(f"{NAME}: {name}, a leaf of the carry, was {was} and became {became}; each step must get "
+                             f"what the one before it got.{line}\n  Is init of the right shape, with an axis for the "
+                             "samples?")
         if before.dtype.kind in "iub" and after.dtype.kind == "f":
             advice = "init is an integer: give it as floating-point numbers, such as 0.0"
         else:

@@ -23,7 +23,7 @@ from autodiff.tape import behind
 
 SCALAR, ROW, COLUMN, FULL = "scalar", "row", "column", "full"
 LATE = 1 << 30                    # the level from which on nodes wait for what must come first
-LONGEST = 48                      # records in one loop: compilers take more than linear time
+LONGEST = 100                     # records in one loop: compilers take more than linear time
 VIEWS: frozenset[Op] = frozenset((e.alias, shapes.reshape, shapes.transpose, shapes.expand_dims, shapes.squeeze,
                                   shapes.swapaxes, shapes.moveaxis, shapes.broadcast_to, shapes.flip, indexing.item))
 RESHAPES: frozenset[Op] = frozenset((e.alias, shapes.reshape, shapes.expand_dims, shapes.squeeze))
@@ -181,7 +181,7 @@ class Builder:
         """The least level for a record, were it in this node."""
         level = 0 if r in self.early else LATE
         for x in operands(r):
-            node = self.node_of.get(self.seen(x))
+            node = self.node_of.get(self.seen(x)) if full(x) is None else None
             if node is not None and (node is not within or not self.at_hand(x, node)):
                 level = max(level, node.level + 1)
         return level
@@ -311,12 +311,13 @@ def reduced_role(r: Record, loop: Loop) -> str | None:
     """The role of a reduction's result: a column for each row's, a row for each column's, or a scalar."""
     shape = shape_of(r.inputs[0])
     axis = r.options.get("axis")
-    axes = {i % len(shape) for i in (range(len(shape)) if axis is None else axis if isinstance(axis, tuple) else (axis,))}
+    given = range(len(shape)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+    axes = {i % len(shape) for i in given}
     axes |= {i for i, n in enumerate(shape) if n == 1}
     rest = set(range(len(shape))) - axes
     if not rest:
         return SCALAR
-    if loop.rows == 1:
+    if loop.rows == 1 or sizes(shape) != (loop.rows, loop.columns):
         return None
     if rest == {i for i in range(len(shape) - 1) if shape[i] != 1}:
         return COLUMN

@@ -8,14 +8,15 @@ from typing import Any
 
 import numpy as np
 
+from autodiff.compiler import blocks
 from autodiff.compiler.emission import Emission
 from autodiff.compiler.loop_text import fits as can_be_native
 from autodiff.compiler.loops import Native
-from autodiff.compiler.lowering import folded, lowered, without_rows
+from autodiff.compiler.lowering import folded, lowered, unspread, without_rows
 from autodiff.compiler.schedule import scheduled
 from autodiff.compiler.tracing import Trace
-from autodiff.compiler.trimming import trimmed
 from autodiff.program.passes import Program, shared
+from autodiff.program.trimming import trimmed
 from autodiff.record import Leaf, Record
 from autodiff.tape import Tape
 from autodiff.tensor import Tensor
@@ -46,8 +47,10 @@ class Specialised:
         self.trace = trace
         donated = {i: held for i, held in (donated or {}).items() if np.ndim(held.value)}
         checked = verified[1] if verified else []
-        for held in {*donated.values(), *checked}.difference(trace.captured.values()):
-            trace.captured[Leaf(held.value, False, _getframe(), held.label)] = held
+        known = set(trace.captured.values())
+        for held in dict.fromkeys([*donated.values(), *checked]):          # in order: the same program, the same text
+            if held not in known:
+                trace.captured[Leaf(held.value, False, _getframe(), held.label)] = held
         program = optimised(trace.program, jit)
         outputs = list(program.outputs.values())
         leaves = {held: leaf for leaf, held in trace.captured.items()}
@@ -55,26 +58,35 @@ class Specialised:
         for i, held in donated.items():
             giving.setdefault(outputs[i], []).append(leaves[held])
         native = Native()
-        fits, kernels = (can_be_native, native.call) if jit else (None, None)
+        fits, kernels = (can_be_native, native.call) if jit else (blocks.fits, blocks.call)
         early = None if first is None else [outputs[i] for i in first]
-        self.schedule = scheduled(program, fits, early)
+        self.schedule = scheduled(program, fits if jit or any(map(fits, program.records)) else None, early)
+        if not jit:
+            blocks.whole_again(self.schedule)
         self.emission = Emission(self.schedule, trace.inputs, list(trace.captured), names_of(trace), giving,
                                  verified and (verified[0], outputs[0], [leaves[held] for held in checked]), kernels)
-        self.epochs = jit and native.joined(self.emission, epochs) and epochs
+        self.epochs = jit and native.joined(self.emission, epochs) and bool(self.emission.epoch)
         given: set[Record] = set()
         results = [self.emission.result(r, given) if isinstance(r, Record) else self.emission.number(r)
                    for r in outputs if r not in giving]
-        self.source = python = self.emission.text(results)
+        self.listed = python = self.emission.text(results)
         self.memory = self.emission.memory
         self.arrays = [trace.captured[r] for r in self.emission.arrays]
         self.scalars = [trace.captured[r] for r in self.emission.scalars]
         self.key_sources = self.ordered_keys()
         if jit:
-            self.source = native.text(python)
+            self.listed = native.text(python)
             self.emission.namespace.update(native.built())
         self.bind = self.made(python)
         self.more = bool(self.scalars or self.key_sources)
         self.idle: list[tuple[list[tuple[Record, Any]], Callable[..., Any], Any]] = []
+
+    @property
+    def source(self) -> str:
+        """What runs, readable; the steps of loops first."""
+        loops = {r.op: None for node in self.schedule.nodes for r in node.records if hasattr(r.op, "step_source")}
+        steps = [f"# ---- a step of {self.emission.helper(op)}\n\n{op.step_source}" for op in loops]   # type: ignore[arg-type, union-attr]
+        return "\n\n".join([*steps, "# ---- the whole\n", self.listed] if steps else [self.listed])
 
     @property
     def tape(self) -> Tape:
@@ -150,8 +162,8 @@ class Specialised:
 
 
 def optimised(program: Program, native: bool) -> Program:
-    """The passes, in order: unused outputs left out, composites taken apart, constants folded, the same computed once, what is dead left out."""
-    program = shared(folded(lowered(trimmed(program), native)))
+    """The passes, in order: no unused outputs, composites taken apart, constants folded, the same computed once."""
+    program = shared(unspread(folded(lowered(trimmed(program), native))))
     return program if native else without_rows(program)
 
 

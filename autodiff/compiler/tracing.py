@@ -88,7 +88,7 @@ def traced(f: Callable[..., Any], args: Sequence[Any], keywords: dict[str, Any],
         If a value left the tape as a Python number or a plain array: what depends on it would be frozen. If the
         function writes to a tensor, which a later call would not do again.
     """
-    frame, start = _getframe(), next_serial()
+    start = next_serial()
     inputs: list[Record] = []
 
     def argument(x: Any, name: str) -> Any:
@@ -96,13 +96,14 @@ def traced(f: Callable[..., Any], args: Sequence[Any], keywords: dict[str, Any],
         if not dynamic(x):
             return x
         value = x.record.value if isinstance(x, Tensor) else x[()] if x.ndim == 0 else x
-        leaf = Variable(value, value.dtype.kind == "f", frame, name)
+        leaf = Variable(value, value.dtype.kind == "f", _getframe(), name)
         inputs.append(leaf)
         return Tensor.of(leaf if leaf.requires_grad else seen(leaf))
 
     called = [argument(x, name) for n, arg in enumerate(args)
               for x, name in zip(leaves_of(arg), names_in(arg, argument_name(f, n)))]
-    called += [argument(x, name) for key, arg in keywords.items() for x, name in zip(leaves_of(arg), names_in(arg, key))]
+    called += [argument(x, name) for key, arg in keywords.items()
+               for x, name in zip(leaves_of(arg), names_in(arg, key))]
     everything = rebuilt((tuple(args), keywords), called, as_argument=True)
     keys: list[Key] = []
     try:
@@ -122,7 +123,7 @@ def traced(f: Callable[..., Any], args: Sequence[Any], keywords: dict[str, Any],
         return Output(len(outputs) - 1)
 
     structure = rebuilt(result, [output(y) for y in leaves_of(result)])
-    recorded = behind(outputs, start)              # and what it reads: what stands behind that is no part of the function
+    recorded = behind(outputs, start)              # with what it reads; what stands behind that is not the function's
     read = {x for x in (*outputs, *[x for r in recorded for x in r.inputs]) if isinstance(x, Record)}
     tape = sorted(read.union(recorded), key=lambda r: r.serial)
     refuse_frozen(tape, inputs, start, name)
@@ -140,6 +141,8 @@ def seen(leaf: Record) -> Record:
 
 def refuse_frozen(tape: list[Record], inputs: list[Record], start: int, name: str) -> None:
     """Raise if the function did what a later call could not do again."""
+    if not tape:
+        return
     for r in tape:
         if isinstance(r, Leaf) and r.version > start:
             raise TracedValueError(
@@ -147,7 +150,7 @@ def refuse_frozen(tape: list[Record], inputs: list[Record], start: int, name: st
                 "  Return the new value instead, or leave the update to nn.train_step(model, loss_fn, optimizer).")
     changed = {r for r in tape if isinstance(r, Leaf)} | set(inputs)
     try:
-        refuse_leaks([r for r in tape if r.op is None or r.serial > start], changed)
+        refuse_leaks([r for r in tape if r.op is None or r.serial > start], changed, start)
     except ReplayError as error:
         said = str(error).replace("so a replay on other values could be wrong", "and would be frozen at this call's")
         said = said.replace("A replay would change the one and not the other", "A later call would change one only")

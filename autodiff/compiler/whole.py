@@ -17,19 +17,23 @@ import numpy as np
 
 from autodiff.compiler.loop_text import SCALARS
 from autodiff.compiler.schedule import LATE, Node, several
+from autodiff.naming import free
 from autodiff.ops import products, shapes
 from autodiff.program.passes import shape_of
 from autodiff.record import Record
 
 if TYPE_CHECKING:
     from autodiff.compiler.emission import Emission, Verified
-    from autodiff.compiler.loops import Native, Writer
+    from autodiff.compiler.loop_text import Writer
+    from autodiff.compiler.loops import Native
 
 SMALL = 20_000                # multiply-adds of all products together: below, a call of BLAS costs more than its work
+NODES = 32                    # loops and products in one function: LLVM takes more than linear time
 ROW = 2_000                   # elements of a loop, likewise
 TRANSPOSING = (shapes.transpose, shapes.swapaxes)
-TAKEN = frozenset("np math i j k b q x y samples targets order numbers losses done stopped".split())
-LOCALS = re.compile(r"\b([xyasvkntp]|nx|kx)(\d+)\b|\b(rows|columns|start|n)\b")
+TAKEN = frozenset(("np", "math", "i", "j", "k", "b", "q", "x", "y", "samples", "targets", "order", "numbers", "losses",
+                   "done", "stopped"))
+LOCALS = re.compile(r"\b([xyasvkntp]|[nkb]x|by)(\d+)\b|\b(rows|columns|start|n)\b")
 
 
 @dataclass
@@ -66,12 +70,14 @@ class Whole:
         self.numbers: dict[Record, str] = {}               # 0-d results, by their native names
         self.lines: list[str] = []
         self.stops = False                                 # whether it may end before the update
-        self.fits = self.small() and not emission.mixed and all(
-            self.add(i, item) for i, item in enumerate(emission.items))
+        self.fits = self.small() and all(self.add(i, item) for i, item in enumerate(emission.items)) \
+            and not emission.mixed
 
     def small(self) -> bool:
         """Whether calls would cost more than what they do."""
         if any(several(r) for item in self.emission.items for r in item.node.records):
+            return False
+        if len(self.emission.items) > NODES:
             return False
         work = sum(prod(shape_of(r)) * shape_of(r.inputs[0])[-1] for item in self.emission.items
                    for r in item.node.records if r.op is products.matmul and np.ndim(r.value) == 2)
@@ -80,9 +86,9 @@ class Whole:
 
     def add(self, i: int, item: Item) -> bool:
         """Write one node; False if it has no native form."""
-        if item.node.level >= LATE and self.emission.verified is not None and not self.stops:
-            if not self.add_check(self.emission.verified):
-                return False
+        verified = self.emission.verified
+        if item.node.level >= LATE and verified is not None and not self.stops and not self.add_check(verified):
+            return False
         if self.stops:
             before, self.lines = self.lines, []
             added = self.add_node(i, item)
@@ -158,6 +164,9 @@ class Whole:
 
     def add_product(self, i: int, r: Record) -> bool:
         """A product of matrices, in the order of loops that reads rows."""
+        if r.value.dtype.char not in "fd" or any(
+                x.value.dtype != r.value.dtype for x in r.inputs if isinstance(x, Record)):
+            return False
         (left, over), (right, turned) = map(self.matrix, r.inputs)
         out = self.emission.place(r)
         if left is None or right is None or out is None or (over and turned) or np.ndim(r.value) != 2:
@@ -178,7 +187,8 @@ class Whole:
             self.lines += [f"for i in range({o}.shape[0]):", f"    e__{i} = {element}",
                            f"    for j in range({o}.shape[1]):", f"        {o}[i, j] = e__{i} * {b}[0, j]"]
             return True
-        self.lines += [f"for i in range({o}.shape[0]):", f"    for j in range({o}.shape[1]):", f"        {o}[i, j] = {zero}",
+        self.lines += [f"for i in range({o}.shape[0]):", f"    for j in range({o}.shape[1]):",
+                       f"        {o}[i, j] = {zero}",
                        f"for k in range({b}.shape[0]):", f"    for i in range({o}.shape[0]):",
                        f"        e__{i} = {element}", f"        for j in range({o}.shape[1]):",
                        f"            {o}[i, j] += e__{i} * {b}[k, j]"]
@@ -188,7 +198,7 @@ class Whole:
         """The text of a matrix that lies in memory row by row, and whether the operand is its transpose."""
         if not isinstance(x, Record) or np.ndim(x.value) != 2:
             return None, False
-        turned = x.op in TRANSPOSING
+        turned = x.op in TRANSPOSING and x.op.forward(np.empty((2, 3)), **x.options).shape == (3, 2)
         source = x.inputs[0] if turned else x
         if not isinstance(source, Record) or np.ndim(source.value) != 2:
             return None, False
@@ -199,7 +209,8 @@ class Whole:
 
     def handed_out(self) -> list[str]:
         """Lines that give the numbers which the program returns."""
-        lines, w = [], self.emission
+        w = self.emission
+        lines: list[str] = []
         for r in w.schedule.outputs:
             if r in self.numbers and not np.ndim(r.value):
                 place = f"result_{len(lines)}"
@@ -237,19 +248,21 @@ class Whole:
         body = ["k = order[b * x.shape[0] + i]", "for j in range(x.shape[1]):", "    x[i, j] = samples[k, j]",
                 "for j in range(y.shape[1]):", "    y[i, j] = targets[k, j]"]
         at = "b if numbers.shape[0] > 1 else 0"
-        lines = ["for b in range(losses.shape[0]):", "    for i in range(x.shape[0]):", *(f"        {line}" for line in body),
+        lines = ["for b in range(losses.shape[0]):", "    for i in range(x.shape[0]):",
+                 *(f"        {line}" for line in body),
                  *(f"    {name} = numbers[{at}, {i}]" for name, i in table.items())]
         late = False
+        stores = [line for line in self.lines if line.split("[")[0] in places]
+        losses = [f"    losses[b] ={line.partition('=')[2]}" for line in stores]
         for line in self.lines:
-            for place in places:
-                line = line.replace(f"{place}[0] =", "losses[b] =")
             if line.startswith("stopped[0]"):
-                lines += ["    if q != 0.0:", "        return"]
+                lines += [*losses, "    if q != 0.0:", "        return"]
                 late = True
-            elif not line.startswith("if q =="):
+            elif line not in stores and not line.startswith("if q =="):
                 lines.append(f"    {line.removeprefix('    ') if late else line}")
-        lines.append("    done[0] = b + 1")
-        return "\n".join([f"def epochs({', '.join(head)}):", "    done[0] = 0", *(f"    {line}" for line in lines)]), types
+        lines += [*losses * (not late), "    done[0] = b + 1"]
+        start = [f"def epochs({', '.join(head)}):", "    done[0] = 0"]
+        return "\n".join([*start, *(f"    {line}" for line in lines)]), types
 
     def epoch_lines(self) -> list[str]:
         """The Python around it."""
@@ -258,10 +271,27 @@ class Whole:
         dtypes = {self.emission.names[r]: self.emission.dtype(r) for r in self.emission.arguments if r.op is None}
         given = [p.text for p in self.parameters.values() if p.text not in numbers and not p.text.startswith("result_")]
         n = {name: prod(shapes[name]) // shapes[name][0] for name in (x, y)}
-        return [f"{x}, {y} = empty({shapes[x]}, {dtypes[x]}), empty({shapes[y]}, {dtypes[y]})", "done = empty(1, np.int64)",
+        checks = [line for line in self.emission.prelude if line.startswith("check_")]
+        return [f"{x}, {y} = empty({shapes[x]}, {dtypes[x]}), empty({shapes[y]}, {dtypes[y]})",
+                "done = empty(1, np.int64)",
                 *(line for line in self.emission.prelude if not line.startswith("check_")), "",
                 "def epoch(samples, targets, order, numbers, losses):",
-                *(f"    {line.replace(f'({y},', '(targets,')}" for line in self.emission.prelude if line.startswith("check_")),
+                *(f"    {line.replace(f'({y},', '(targets,')}" for line in checks),
                 f"    epochs(samples.reshape(-1, {n[x]}), targets.reshape(-1, {n[y]}), order, numbers, losses, "
                 f"{x}.reshape(-1, {n[x]}), {y}.reshape(-1, {n[y]}), done, {', '.join(given)})",
                 "    return int(done[0])", ""]
+
+    def one_batch(self) -> list[str]:
+        """Lines that run an epoch of one batch: a step by itself."""
+        w = self.emission
+        x, y, *numbers = w.inputs
+        size = next(np.shape(r.value)[0] for r in w.arguments if w.names.get(r) == x and r.op is None)
+        first, row, place, ended = (free(name, w.used) for name in ("first", "row", "loss", "ended"))
+        w.bound += [f"{first} = np.arange({size})", f"{row} = empty((1, {len(numbers)}))", f"{place} = empty(1)"]
+        w.prelude = []
+        contiguous = w.function(np.ascontiguousarray, "contiguous")
+        loss = next(r for r in w.schedule.outputs if r in self.numbers)
+        lines = [f"{row}[0] = {', '.join(numbers)}"] * bool(numbers)
+        lines += [f"{ended} = epoch({contiguous}({x}), {contiguous}({y}), {first}, {row}, {place})",
+                  f"{w.named(loss)} = {w.dtype(loss)}({place}[0])"]
+        return [*lines, f"if not {ended}:", f"    {w.verdict}"] if self.stops else lines

@@ -27,6 +27,7 @@ from autodiff.program.lifting import same
 from autodiff.program.lines import Layout, Line
 from autodiff.program.passes import Program, shared, substituted, without_arrays
 from autodiff.program.simplification import simplified, untwisted
+from autodiff.program.trimming import trimmed
 from autodiff.record import Record
 from autodiff.reverse import gradients
 from autodiff.sites import locate
@@ -148,7 +149,7 @@ def source(loss: Tensor, wrt: Any = None, *, simplify: bool = True, with_loss: b
     if simplify:
         program, found = on_paper(program, backward)
     else:
-        program = shared(untwisted(substituted(program, backward.lifted.aliases)))
+        program = shared(trimmed(untwisted(substituted(program, backward.lifted.aliases))))
     used = dict.fromkeys([*RESERVED, *program.names.values(), *backward.parameters.values()], 1)
     layout = Layout(program, backward.parameters, used, exact=not simplify)
     text = Source(function_text(layout, header(tape, wanted, layout, found), loss.dtype))

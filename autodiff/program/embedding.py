@@ -50,13 +50,21 @@ class Embedding:
         """The name of the function that computes an operation."""
         if op not in self.names:
             try:
-                self.names[op] = self.known(op) or self.function(op.forward, op.name)
+                self.names[op] = self.known(op) or (self.own_text(op) if hasattr(op, "printed")
+                                                    else self.function(op.forward, op.name))
             except (OSError, TypeError, SyntaxError, NotPlainError) as error:
                 raise SourceError(
                     f"the operation {op.name} cannot be printed: {error}.\n  Write its forward as a plain function "
                     "(def, at the top of a file) that needs nothing but its arguments, NumPy, math, numbers and other "
                     "such functions.") from error
         return self.names[op]
+
+    def own_text(self, op: Any) -> str:
+        """The name of an operation that says how it is printed: ``printed(name, embedding)`` is its definition."""
+        name = self.taken(op.name)
+        text = op.printed(name, self)
+        self.definitions.append(text)
+        return name
 
     def function(self, f: Any, wish: str) -> str:
         """The name of a function whose source is taken along."""

@@ -53,11 +53,10 @@ class Program:
     @property
     def records(self) -> list[Record]:
         """The live records in reading order, each after what it is computed from; what is dead is not among them."""
-        return self.replacing({})
+        return self.replacing({}, counted(self.outputs.values()))
 
-    def replacing(self, instead: Mapping[Record, Operand]) -> list[Record]:
+    def replacing(self, instead: Mapping[Record, Operand], live: Iterable[Record]) -> list[Record]:
         """The records that are live where some are replaced by others, in reading order."""
-        live = counted(self.outputs.values(), instead)
         found: dict[Record, None] = {}
         for root in [*sorted((r for r in live if r in self.order), key=self.order.__getitem__), *live]:
             stack = [root]
@@ -103,13 +102,13 @@ def rewritten(program: Program, rule: Rule, instead: Mapping[Record, Operand] | 
         if isinstance(y, Record):
             inherit(state, old, y)
             names.pop(old, None)
-    uses = counted(program.outputs.values(), instead)
+    uses = counted(program.outputs.values(), instead) if instead else Counter(state.uses)
 
     def replaced(x: Operand) -> Operand:
         x = instead.get(x, x) if isinstance(x, Record) else x
         return new[x] if isinstance(x, Record) else x
 
-    for r in replace(program, order=order).replacing(instead):
+    for r in state.replacing(instead, uses):
         inputs = tuple(map(replaced, r.inputs))
         candidate = r if all(a is b for a, b in zip(inputs, r.inputs)) else copy_of(r, inputs)
         state.uses[candidate] = uses[r]
