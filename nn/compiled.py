@@ -99,6 +99,7 @@ class Step:
         self.counted: list[dict[str, Any]] = []           # where steps are counted, and how many they were
         self.counts: list[int] = []
         self.stated = stated(self.optimizer)
+        self.steady: list[float] = []                     # the formula's numbers, where they are those of any step
         self.counting = self.stated and self.optimizer.counting
         (self.x_shape, self.x_dtype), (self.y_shape, self.y_dtype) = shape_and_dtype(x), shape_and_dtype(y)
         self.groups: list[Flat] = []
@@ -148,16 +149,17 @@ class Step:
     def __call__(self, x: Any, y: Any, keys: list[Any] | None = None) -> Any:
         """One step, with these random draws or new ones."""
         compiled = self.compiled
-        if keys is None:
+        if keys is None and compiled.trace.keys:
             keys = [drawn.again() for drawn in compiled.trace.keys]
         if type(x) is not np.ndarray or type(y) is not np.ndarray:
             x, y = (a.record.value if isinstance(a, Tensor) else a for a in (x, y))
-        loss, *rest = compiled.run([x, y, *self.numbers_at(1)], keys)
+        loss, *rest = compiled.run([x, y, *(self.steady or self.numbers_at(1))], keys or [])
         if not self.stated:
             return self.moved_by_hand(loss, rest)
         self.done(1)
-        for leaf, value in zip(self.numbers, rest):
-            leaf.value = value
+        if self.numbers:
+            for leaf, value in zip(self.numbers, rest):
+                leaf.value = value
         return loss
 
     def moved_by_hand(self, loss: Any, gradients: list[Any]) -> Any:
@@ -174,6 +176,7 @@ class Step:
         """One step, after something may have happened to the optimiser."""
         for group in self.groups:
             group.take_over(self.optimizer)
+        self.steady = [] if self.counting else self.numbers_at(1)
         loss = self(x, y, keys)
         for group in self.groups:
             group.hand_back(self.optimizer)

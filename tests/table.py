@@ -14,6 +14,7 @@ import numpy as np
 
 import autodiff as ad
 from autodiff.ops.convolution import conv_transpose, conv_weight
+from autodiff.ops.elementary import detached
 from autodiff.ops.pooling import at_max, avg_unpool, max_unpool
 
 # ruff: noqa: E501, SIM300  # one operation, one line
@@ -670,7 +671,7 @@ CONSTANT = {
     "sign": (lambda np, a, b: np.sign(a), X, Y), "floor": (lambda np, a, b: np.floor(a), X, Y),
     "isfinite": (lambda np, a, b: np.isfinite(a), X, Y), "isnan": (lambda np, a, b: np.isnan(a), X, Y),
     "isinf": (lambda np, a, b: np.isinf(a), X, Y), "astype_int": (lambda np, a, b: a.astype(np.int64), X, Y),
-    "astype_bool": (lambda np, a, b: a.astype(bool), X, Y),
+    "astype_bool": (lambda np, a, b: a.astype(bool), X, Y), "detach": (lambda np, a, b: detached(a), X, Y),
 }
 
 

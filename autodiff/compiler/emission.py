@@ -16,7 +16,7 @@ import numpy as np
 from autodiff.compiler.lowering import pick
 from autodiff.compiler.numpy_calls import TOTALS, UFUNCS, WRITERS, check_labels, picked, product
 from autodiff.compiler.planning import Memory, planned, read_by
-from autodiff.compiler.schedule import LATE, VIEWS, Node, Schedule
+from autodiff.compiler.schedule import LATE, VIEWS, Node, Schedule, row_by_row
 from autodiff.compiler.whole import Item
 from autodiff.kinds import Op
 from autodiff.naming import free, identifier
@@ -214,7 +214,7 @@ class Emission:
 
     def writable(self, node: Node, r: Record) -> bool:
         """Whether a node can write a result into memory that is given."""
-        return node.loop is not None or (r.op in WRITERS or self.ufunc(r) is not None)
+        return node.loop is not None or r.op in WRITERS or (self.ufunc(r) is not None and row_by_row(r))
 
     def ufunc(self, r: Record) -> np.ufunc | None:
         """NumPy's ufunc that a record is a call of."""

@@ -130,6 +130,11 @@ def scheduled(program: Program, fits: Any = None, first: Iterable[Record] | None
     return Schedule(sorted(nodes, key=order), builder.views, outputs)
 
 
+def row_by_row(r: Record) -> bool:
+    """Whether NumPy laid an array out row by row; where it did not, it goes on by itself."""
+    return not isinstance(r.value, np.ndarray) or bool(r.value.flags.c_contiguous)
+
+
 def several(r: Record) -> bool:
     """Whether a record holds several outputs, or selects one."""
     return r.op is select or type(r.value) is tuple
@@ -198,7 +203,7 @@ class Builder:
 
     def joined(self, r: Record) -> bool:
         """Place a record in a loop, an open one if it can be; False if it fits in none."""
-        if not self.fits(r):
+        if not self.fits(r) or not row_by_row(r) or not all(row_by_row(x) for x in operands(r) if full(x) is None):
             return False
         shape = shape_of(r.inputs[0]) if r.op in REDUCTIONS else np.shape(r.value)
         if not math.prod(shape):

@@ -1,12 +1,16 @@
-"""ad.compile: what goes in, what comes out, what is seen between calls, and what is refused, as in the eager function."""
+"""ad.compile: what goes in, what comes out, what is seen between calls and what is refused, as in the eager function.
+
+A line of a table is a case, however long.
+"""
+# ruff: noqa: E501
 
 import copy
-from contextlib import nullcontext
 import gc
 import threading
 import tracemalloc
 import warnings
 from collections import namedtuple
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -141,7 +145,7 @@ def test_modules_and_sets_that_come_and_go_are_told_apart():
         def forward(self, x):
             return x * self.factor * self.weight
 
-    compiled = ad.compile(lambda m, x: m(x).data.sum() if False else m(x).sum(), jit=False)
+    compiled = ad.compile(lambda m, x: m(x).sum(), jit=False)
     first = ad.compile(lambda s, x: x * len(s), jit=False)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ad.CompileWarning)
@@ -202,7 +206,7 @@ def test_settings_that_seem_equal_are_told_apart(pair):
     compiled = ad.compile(lambda x, s: (x * 1.0, type(s).__name__, str(s)), jit=False)
     for s in (*pair, *pair):
         assert compiled(X, s)[1:] == (type(s).__name__, str(s))
-    assert compiled.traces == (1 if pair == (frozenset([1]), frozenset([True])) else 2)
+    assert compiled.traces == 2
 
 
 def test_nan_as_a_setting_is_recorded_once():
@@ -426,7 +430,7 @@ def test_draws_from_a_generator_of_the_users(jit):
     results = []
     for compile in (True, False):
         rng = np.random.default_rng(3)
-        f = lambda x, rng=rng: ad.dropout(x, 0.5, rng=rng) + ad.dropout(x, 0.25, rng=rng)    # noqa: E731
+        f = lambda x, rng=rng: ad.dropout(x, 0.5, rng=rng) + ad.dropout(x, 0.25, rng=rng)
         g = ad.compile(f, jit=jit) if compile else f
         results.append([g(X) for _ in range(3)])
     for a, b in zip(*results):
@@ -647,7 +651,7 @@ def test_infinities_and_nan_go_through_kernels(dtype, jit):
     compiled = ad.compile(f, jit=jit)
     with np.errstate(all="ignore"):
         x = EXTREMES.astype(dtype)
-        rows = [x, *(np.where(np.isfinite(x), x, 1.0) for _ in range(1)), *(np.full_like(x, a) for a in x)]
+        rows = [x, np.where(np.isfinite(x), x, 1.0).astype(dtype), *(np.full_like(x, a) for a in x)]
         for row in rows:
             got, want = compiled(row), f(row)
             for name in want:
@@ -717,11 +721,10 @@ def test_read_only_and_zero_dimensional(jit):
     agrees(ad.grad(lambda x: np.exp(x) * x), np.float64(0.7), jit=jit)
 
 
-def test_a_parameter_that_is_no_plain_array_captured(jit):
-    for name in ("fortran", "reversed", "strided", "broadcast", "big_endian", "float16", "longdouble"):
-        held = ARRAYS[name][1]
-        x = ARRAYS[name][0]
-        agrees(lambda x, held=held: np.tanh(x @ held) * held[:1], x, jit=jit) if name != "float16" else None
+@pytest.mark.parametrize("name", ["fortran", "reversed", "strided", "broadcast", "big_endian", "longdouble"])
+def test_arrays_of_every_kind_captured(name, jit):
+    x, held = ARRAYS[name]
+    agrees(lambda x: np.tanh(x @ held) * held[:1], x, jit=jit)
 
 
 # ---- memory
@@ -792,7 +795,7 @@ def test_memory_is_flat_over_many_calls(jit):
     gc.disable()
     tracemalloc.start()
     try:
-        for _ in range(1500):           # the interpreter keeps some thousand small objects for use again
+        for _ in range(2500):           # the interpreter keeps some thousand small objects for use again
             once()
         before = tracemalloc.get_traced_memory()[0]
         for _ in range(1000):

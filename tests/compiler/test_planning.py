@@ -21,23 +21,25 @@ def specialised(f, *args):
 
 
 def overlapping(a, b, memory):
-    return memory.offsets[a] < memory.offsets[b] + b.value.nbytes and memory.offsets[b] < memory.offsets[a] + a.value.nbytes
+    i, j = memory.offsets[a], memory.offsets[b]
+    return i < j + b.value.nbytes and j < i + a.value.nbytes
 
 
 def intervals(schedule, memory):
-    """For each planned result when it is written, and when it, or what may share its memory, is last read: by brute force."""
+    """When each planned result is written, and when it, or what may share its memory, is last read: by brute force."""
     found = {}
     for i, node in enumerate(schedule.nodes):
         for r in node.results:
             if r in memory.offsets:
-                readers = [j for j, other in enumerate(schedule.nodes) if any(r in schedule.roots(x) for x in read_by(other))]
+                readers = [j for j, other in enumerate(schedule.nodes)
+                           if any(r in schedule.roots(x) for x in read_by(other))]
                 kept = any(r in schedule.roots(y) for y in schedule.outputs)
                 found[r] = (i, len(schedule.nodes) if kept else max(readers, default=i))
     return found
 
 
 def check(whole):
-    """No two results that are needed at the same time overlap; only what is done element by element is done in place."""
+    """No two results needed at the same time overlap; only what is done element by element is done in place."""
     memory, live = whole.memory, intervals(whole.schedule, whole.memory)
     for r, (made, last) in live.items():
         assert memory.offsets[r] % ALIGNED == 0
@@ -140,7 +142,7 @@ def test_memory_given_back_is_whole_again(requests):
 
 @pytest.mark.parametrize("jit", [False, True])
 def test_empty_results_take_no_room(jit):
-    f = lambda x: (np.exp(x) @ np.ones((4, 2))).sum()      # noqa: E731
+    f = lambda x: (np.exp(x) @ np.ones((4, 2))).sum()
     compiled = ad.compile(f, jit=jit)
     assert compiled(np.zeros((0, 4))) == 0
     assert all(program.memory.size == 0 for program in compiled.kinds)

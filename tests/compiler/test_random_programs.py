@@ -1,7 +1,7 @@
-"""Random programs compiled both ways: what NumPy calls into planned memory give is eager's to the last bit, loops nearly.
+"""Random programs compiled both ways: what NumPy gives in planned memory is eager's to the last bit, loops nearly.
 
-The programs are those of ``tests/test_random_programs.py``, with views, reductions and products, all of whose values are
-handed out too: this is where memory used again too early, or handed out twice, would be seen.
+The programs are those of ``tests/test_random_programs.py``, with views, reductions and products, all of whose values
+are handed out: this is where memory used again too early, or handed out twice, would be seen.
 """
 
 import numpy as np
@@ -10,11 +10,23 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 import autodiff as ad
-from tests.test_random_programs import BINARY, JOIN, SHAPES, UNARY, Program, broadcasts, bounded
+from tests.test_random_programs import BINARY, JOIN, SHAPES, UNARY, Program, bounded, broadcasts
 
 ALL = sorted({**UNARY, **BINARY, **JOIN}.keys() - {"mask"})         # its shape depends on values
-SEVERAL = {"sum": lambda x: np.sum(x, axis=0) if x.ndim else x * 1.0, "swap": lambda x: np.swapaxes(x, 0, -1) if x.ndim else x,
-           "middle": lambda x: x[..., ::2] if x.ndim else x, "repeat": lambda x: np.repeat(x, 2, axis=0) if x.ndim else x}
+SEVERAL = {
+    "sum": lambda x: np.sum(x, axis=0) if x.ndim else x * 1.0,
+    "swap": lambda x: np.swapaxes(x, 0, -1) if x.ndim else x,
+    "middle": lambda x: x[..., ::2] if x.ndim else x,
+    "repeat": lambda x: np.repeat(x, 2, axis=0) if x.ndim else x,
+}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def place(tmp_path_factory):
+    """Machine code of these tests in a folder of their own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("WENGERT_CACHE", str(tmp_path_factory.getbasetemp() / "kernels"))
+        yield
 
 
 class Values(Program):
@@ -55,7 +67,8 @@ def same(got, want, exact, text):
     if exact:
         np.testing.assert_array_equal(got, want, err_msg=text)
     else:
-        np.testing.assert_allclose(got, want, rtol=1e-9, atol=1e-9 * max(1.0, np.abs(want).max(initial=0)), err_msg=text)
+        scale = max(1.0, np.abs(want).max(initial=0))
+        np.testing.assert_allclose(got, want, rtol=1e-9, atol=1e-9 * scale, err_msg=text)
 
 
 def check(program, jit, gradients, calls=2):
@@ -99,13 +112,13 @@ def test_gradients_without_extras(program):
     check(program, jit=False, gradients=True)
 
 
-@settings(BOUNDED, max_examples=8)
+@settings(BOUNDED, max_examples=4)
 @given(programs(least=15))
 def test_values_natively(program):
     check(program, jit=True, gradients=False)
 
 
-@settings(BOUNDED, max_examples=8)
+@settings(BOUNDED, max_examples=4)
 @given(programs(least=8, most=12))
 def test_gradients_natively(program):
     check(program, jit=True, gradients=True)

@@ -1,4 +1,4 @@
-"""The order of a program: nodes after what they read, loops of records that belong together, and how each is laid out."""
+"""The order of a program: nodes after what they read, loops of records that belong together, and their roles."""
 
 import numpy as np
 import pytest
@@ -29,7 +29,8 @@ def schedule_of(f, *args, first=None):
 
 def roles(f, *args):
     """The roles in each loop, by the operations' names."""
-    return [{r.op.name: role for r, role in node.loop.roles.items()} for node in schedule_of(f, *args).nodes if node.loop]
+    loops = [node.loop for node in schedule_of(f, *args).nodes if node.loop]
+    return [{r.op.name: role for r, role in loop.roles.items()} for loop in loops]
 
 
 def check(schedule):
@@ -48,8 +49,8 @@ def check(schedule):
         if node.loop is not None:
             assert len(node.records) <= LONGEST
             for r, role in [*node.loop.roles.items(), *node.loop.reads.items()]:
-                n = {FULL: node.loop.rows * node.loop.columns, COLUMN: node.loop.rows, ROW: node.loop.columns, SCALAR: 1}[role]
-                assert np.size(r.value) == n, (r, role)
+                rows, columns = node.loop.rows, node.loop.columns
+                assert np.size(r.value) == {FULL: rows * columns, COLUMN: rows, ROW: columns, SCALAR: 1}[role], r
     for y in schedule.outputs:
         assert schedule.root(y).op is None or schedule.root(y) in done
 
@@ -71,7 +72,7 @@ def test_what_is_read_is_there(program):
 def test_elementwise_operations_are_one_loop():
     [loop] = roles(lambda x: np.exp(np.sin(x) * 2) + x, X)
     assert set(loop.values()) == {FULL}
-    [node] = [node for node in schedule_of(lambda x: np.exp(np.sin(x) * 2) + x, X).nodes]
+    [node] = schedule_of(lambda x: np.exp(np.sin(x) * 2) + x, X).nodes
     assert len(node.results) == 1
 
 
@@ -88,7 +89,7 @@ def test_reductions_join_the_loop_of_what_they_reduce(axis, role):
 
 def test_a_reduction_of_other_rows_does_not():
     """Rows of a view may be others than those of what it shows."""
-    f = lambda x: ((x * 1.5).reshape(3, 2, 2).sum(axis=-1), (x * 1.5).reshape(2, 6).sum(axis=1))     # noqa: E731
+    f = lambda x: ((x * 1.5).reshape(3, 2, 2).sum(axis=-1), (x * 1.5).reshape(2, 6).sum(axis=1))
     check(schedule_of(f, X))
     for a, b in zip(ad.compile(f, jit=True)(X), f(X)):
         np.testing.assert_allclose(a, b)
@@ -129,15 +130,17 @@ def test_a_long_chain_is_cut():
     assert len(schedule.nodes) >= 8
 
 
-@pytest.mark.parametrize(("shape", "expected"), [((), (1, 1)), ((5,), (1, 5)), ((3, 4), (3, 4)), ((3, 1), (1, 3)), ((1, 4), (1, 4)),
-                                                 ((2, 3, 4), (6, 4)), ((2, 3, 1), (1, 6)), ((1, 1, 1), (1, 1))])
+@pytest.mark.parametrize(("shape", "expected"), [
+    ((), (1, 1)), ((5,), (1, 5)), ((3, 4), (3, 4)), ((3, 1), (1, 3)), ((1, 4), (1, 4)), ((2, 3, 4), (6, 4)),
+    ((2, 3, 1), (1, 6)), ((1, 1, 1), (1, 1))])
 def test_sizes(shape, expected):
     assert sizes(shape) == expected
 
 
 @pytest.mark.parametrize(("shape", "whole", "role"), [
-    ((), (3, 4), SCALAR), ((1, 1), (3, 4), SCALAR), ((3, 4), (3, 4), FULL), ((3, 1), (3, 4), COLUMN), ((4,), (3, 4), ROW),
-    ((1, 4), (3, 4), ROW), ((1, 4), (2, 3, 4), ROW), ((2, 3, 1), (2, 3, 4), COLUMN), ((3, 4), (2, 3, 4), None),
+    ((), (3, 4), SCALAR), ((1, 1), (3, 4), SCALAR), ((3, 4), (3, 4), FULL), ((3, 1), (3, 4), COLUMN),
+    ((4,), (3, 4), ROW), ((1, 4), (3, 4), ROW), ((1, 4), (2, 3, 4), ROW), ((2, 3, 1), (2, 3, 4), COLUMN),
+    ((3, 4), (2, 3, 4), None),
     ((2, 1, 4), (2, 3, 4), None), ((2, 1, 1), (2, 3, 4), None), ((3, 1), (2, 3, 4), None)])
 def test_how_operands_are_broadcast(shape, whole, role):
     assert aligned(shape, whole, Loop(*sizes(whole))) == role
