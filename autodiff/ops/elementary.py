@@ -38,7 +38,7 @@ tanh  = elementwise("tanh",  np.tanh,   lambda y, x: (1 + y) * (1 - y),   vjp={0
 # --------------- name          forward                            transpose
 alias = linear_op("alias",      lambda x: x[...],                  lambda g, y, x: g)
 copy  = linear_op("copy",       lambda x: np.copy(x)[()],          lambda g, y, x: g)
-detached = constant("detach",   copy.forward)                    # recorded only where a program is to be run again
+detached = constant("detach",   copy.forward, lambda x: np.copy(np.real(x))[()])     # only where a program is to be run again
 
 
 def finite(x: Any, nan: Any = 0.0, posinf: Any = None, neginf: Any = None) -> Any:
