@@ -21,7 +21,7 @@ from autodiff.ops import losses, reductions, shapes, stable
 from autodiff.ops.arithmetic import subtract, where
 from autodiff.ops.shapes import broadcast_to
 from autodiff.program.lifting import same
-from autodiff.program.passes import Operand, Program, computed, full, rewritten, shape_of, value_of
+from autodiff.program.passes import Operand, Program, computed, full, rewritten, shape_of
 from autodiff.record import Record
 from autodiff.state import Setting, grad_mode, tracing, transform_now
 from autodiff.tape import behind
@@ -54,6 +54,8 @@ def of_one_row(x: Any, shape: tuple[int, ...]) -> Any:
 pick = constant("pick", lambda x, labels: np.take_along_axis(x, labels[..., None], -1)[..., 0])
 less_one_hot = constant("less_one_hot", lambda x, labels: x - losses.unit_rows(labels, x))
 
+KEPT = frozenset((e.alias, e.copy, pick, less_one_hot, where, broadcast_to, losses.one_hot, reductions.sum_,
+                  reductions.max_, reductions.min_))          # atoms, though their forwards are functions of ours
 EXACT: dict[Op, Forward] = {losses.cross_entropy_of_labels: picked, shapes.sum_to: of_one_row}
 REWRITTEN: dict[Op, Forward] = {
     reductions.var: reductions.variance,
@@ -109,10 +111,6 @@ def composite(r: Record) -> bool:
     op = r.op
     return not (op is None or op is select or op in KEPT or isinstance(op.forward, np.ufunc) or op.forward in ATOMIC
                 or isinstance(r.value, tuple))
-
-
-KEPT = frozenset((e.alias, e.copy, pick, less_one_hot, where, broadcast_to, losses.one_hot, reductions.sum_,
-                  reductions.max_, reductions.min_))
 
 
 def taken_apart(r: Record, forward: Forward | None, exact: bool) -> Record | None:
@@ -191,5 +189,3 @@ def unspread(program: Program) -> Program:
 
     return rewritten(program, rule)
 
-
-__all__ = ["folded", "less_one_hot", "lowered", "pick", "unspread", "value_of", "without_rows"]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from autodiff.compiler.schedule import FULL, Node, Schedule
+from autodiff.compiler.schedule import Node, Schedule
 from autodiff.program.passes import shape_of
 from autodiff.record import Record
 
@@ -128,5 +128,3 @@ def taken(free: list[tuple[int, int]], size: int, memory: Memory) -> int:
     memory.size += size
     return start
 
-
-__all__ = ["FULL", "Memory", "planned"]
