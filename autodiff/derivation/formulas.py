@@ -13,11 +13,12 @@ from typing import Any
 
 import numpy as np
 
+from autodiff.derivation.calls import Held, default, spread
 from autodiff.derivation.notation import Expr, Number, Shown, Symbol, size
 from autodiff.derivation.paper import bare, is_number
 from autodiff.derivation.structure import shape_of
 from autodiff.derivation.symbols import raw_source, symbol_of
-from autodiff.derivation.written import FORMULA, SPREADING, Held, default, spread
+from autodiff.derivation.written import FORMULA, SPREADING
 from autodiff.ops import indexing
 from autodiff.record import Record
 from autodiff.sites import locate

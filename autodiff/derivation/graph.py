@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from autodiff.derivation.calls import primed
 from autodiff.derivation.structure import (
     DENSE,
     DIAGONAL,
@@ -28,7 +29,7 @@ from autodiff.derivation.structure import (
     structure,
 )
 from autodiff.derivation.symbols import distinct, generated
-from autodiff.derivation.written import is_primed, primed
+from autodiff.derivation.written import is_primed
 from autodiff.forward import contribution
 from autodiff.kinds import At, Op, select
 from autodiff.ops import arithmetic, elementary, shapes

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from autodiff.derivation.calls import ones
 from autodiff.derivation.indices import index_form
 from autodiff.derivation.notation import (
     Element,
@@ -28,7 +29,6 @@ from autodiff.derivation.steps import INLINE, Derived, Plan, Step
 from autodiff.derivation.structure import GRADIENT, IDENTITY, MEANING, OUTER, shape_of, weight_at
 from autodiff.derivation.substitution import plugged_in
 from autodiff.derivation.writer import Block, Inline, Line, Lines, Paragraph, Title, paragraph
-from autodiff.derivation.written import ones
 from autodiff.ops.products import linear
 from autodiff.record import Leaf, Record
 

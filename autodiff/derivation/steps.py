@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from autodiff.derivation.calls import Values, primed, spread
 from autodiff.derivation.formulas import Formulas
 from autodiff.derivation.graph import Graph, contributions, graph_of, tracked
 from autodiff.derivation.jacobians import Jacobian, jacobian
@@ -21,7 +22,7 @@ from autodiff.derivation.paper import ONE, add, is_number
 from autodiff.derivation.structure import BROADCAST, DIAGONAL, IDENTITY, PERMUTATION, SCALAR
 from autodiff.derivation.symbols import symbol_of
 from autodiff.derivation.text import Text
-from autodiff.derivation.written import Values, is_primed, primed, spread
+from autodiff.derivation.written import is_primed
 from autodiff.errors import AutodiffError
 from autodiff.program.closed import Closed, closed_forms
 from autodiff.record import Record

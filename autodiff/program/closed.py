@@ -17,8 +17,9 @@ import numpy as np
 from autodiff.naming import ArrayNames
 from autodiff.ops import arithmetic, reductions
 from autodiff.program.algebra import Atom, Shape, UnknownFormulaError, atoms_in, length
+from autodiff.program.closed_text import text_of
 from autodiff.program.closed_walk import PRODUCTS, Formulas, record_of
-from autodiff.program.closed_writing import Writer, solved, text_of, work
+from autodiff.program.closed_writing import Writer, solved, work
 from autodiff.program.identities import Identities
 from autodiff.program.passes import value_of
 from autodiff.program.polynomial import Rational
