@@ -18,5 +18,6 @@ LABELS: dict[str, Labels] = {
     "blind": {**blind_first.LABELS, **blind_second.LABELS},
     "dev": {**dev_first.LABELS, **dev_second.LABELS, **dev_third.LABELS},
     "dev2": beside("dev2"),
+    "dev3": beside("dev3"),
     "held": beside("held"),
 }
