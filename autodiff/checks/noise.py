@@ -12,7 +12,7 @@ sum of n terms is relative to the sum of their sizes, and grows as sqrt(n) / 8: 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -266,9 +266,11 @@ def shaking(values: Mapping[Record, Any], eps: float, rng: np.random.Generator) 
             return y if op in EXACT or op.kind == "constant" else tuple(one(part, np.abs(part)) for part in y)
         if op in EXACT or op.kind == "constant" or np.asarray(y).dtype.kind != "f":
             return y
+        xs: list[Any] = [now.get(x, x.value) if isinstance(x, Record) else x for x in r.inputs]
+        if op.user:
+            return np.where(chosen(y, xs), y, one(y, np.abs(y)))[()]
         if op not in ADDING:
             return one(y, np.abs(y))
-        xs: list[Any] = [now.get(x, x.value) if isinstance(x, Record) else x for x in r.inputs]
         terms = op.analytic(*(None if x is None else np.abs(x) for x in xs), **r.options)
         return one(y, terms * max(1.0, np.sqrt(ADDING[op](xs, y)) / 8))
 
@@ -276,6 +278,14 @@ def shaking(values: Mapping[Record, Any], eps: float, rng: np.random.Generator) 
         return y + eps * size * rng.uniform(-1, 1, np.shape(y))
 
     return rounded
+
+
+def chosen(y: Any, operands: Iterable[Any]) -> Any:
+    """Which elements of a result are elements of an operand: the largest of some, say; nothing rounds them.
+
+    A user's rule may find them again, as ``x == y``.
+    """
+    return np.isin(y, np.concatenate([np.ravel(x) for x in operands if x is not None] or [[]]))
 
 
 def nudged(gradient: Gradient, values: Mapping[Record, Any], kinks: list[Kink], value: Callable[[Any], Any],
