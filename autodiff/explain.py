@@ -169,6 +169,12 @@ JOIN = ("Use np.stack([...]) or np.concatenate([...]) to join tensors (not np.ar
 
 def leaving(how: str, called: str, transform: str | None, code: CodeType, lasti: int) -> str:
     """A value that would leave the tape within a transform."""
+    if transform in ("ad.compile", "ad.scan") and how == ".data":
+        return (f"the values of {called} (.data, .numpy()) inside {transform}: what follows would be computed from "
+                f"these, once, and the same for all.\n{at(locate(code, lasti))}\n  For what NumPy or another library "
+                "computes of an array, make an operation: @ad.op above a function of arrays. It is called with the "
+                "values of each call. What does not depend on the arguments, compute before; or leave this function "
+                "eager.")
     if transform in ("ad.compile", "ad.scan"):
         return (f"{how} of {called} inside {transform}: what follows would be recorded for this value, and run for all."
                 f"\n{at(locate(code, lasti))}\n  To choose by value use np.where(condition, a, b), for a loop over "

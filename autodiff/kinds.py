@@ -105,15 +105,12 @@ class Op:
             recorded, records, values = False, [], []
             for x in inputs:
                 if isinstance(x, Tensor):
-                    recorded = True
-                    record = x.record
-                    records.append(record)
-                    values.append(record.value)
+                    recorded, x = True, x.record
+                    values.append(x.value)
                 else:
-                    if type(x) is list:
-                        x = np.asarray(x)
-                    records.append(x)
+                    x = np.asarray(x) if type(x) is list else x
                     values.append(x)
+                records.append(x)
         try:
             y = self.forward(*values, **options) if options else self.forward(*values)
         except (ValueError, TypeError, IndexError, FloatingPointError) as error:

@@ -30,13 +30,14 @@ from autodiff.tree import leaves_of
 
 F = TypeVar("F", bound=Callable[..., Any])
 PLAIN = (float, int, np.ndarray, np.generic, complex)          # operands taken as they are
+OPERANDS = (Tensor, *PLAIN)
 
 
 # ---- operators
 
 def operand(x: Any) -> Any:
     """What may stand beside a Tensor in an operator, or NotImplemented."""
-    if isinstance(x, PLAIN) or hasattr(x, "__array_ufunc__"):
+    if isinstance(x, OPERANDS) or hasattr(x, "__array_ufunc__"):
         return x
     return leaf_value(x, None, False, copy=False) if isinstance(x, list | tuple) else NotImplemented
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 Array = Any          # whatever implements NumPy's protocols: ndarray, NumPy scalar, device array
 NO_OPTIONS: Final[dict[str, Any]] = {}
+NOT_TWO: Final[Any] = object()          # in place of a second input: the first is the tuple of all
 next_serial = count(1).__next__
 
 
@@ -31,7 +32,8 @@ class Record:
     op : Op or None
         The operation; None for a leaf.
     inputs : tuple
-        Records, and plain operands (arrays, numbers) as they were given.
+        Records, and plain operands (arrays, numbers) as they were given. Two, as most have, are kept without a tuple:
+        it would be one more object for Python's collector to go through, a tenth of the time of a long tape.
     options : dict
         What else the operation was told: axis, shape, index ...
     value : array
@@ -52,13 +54,15 @@ class Record:
         Where its value left the tape as a Python number.
     """
 
-    __slots__ = ("code", "inputs", "label", "lasti", "leaks", "op", "options", "requires_grad", "scope",
+    __slots__ = ("code", "label", "lasti", "leaks", "left", "op", "options", "requires_grad", "right", "scope",
                  "seals", "serial", "value")
 
     def __init__(self, op: Op | None, inputs: tuple[Any, ...], options: dict[str, Any], value: Array,
                  requires_grad: bool, frame: FrameType, scope: Scope | None, seals: list[Any] | None) -> None:
         self.op = op
-        self.inputs = inputs
+        self.left: Any
+        self.right: Any
+        self.left, self.right = inputs if len(inputs) == 2 else (inputs, NOT_TWO)
         self.options = options
         self.value = value
         self.requires_grad = requires_grad
@@ -69,6 +73,11 @@ class Record:
         self.serial = next_serial()
         self.label: str | None = None
         self.leaks: tuple[Any, ...] = ()
+
+    @property
+    def inputs(self) -> tuple[Any, ...]:
+        """Records, and plain operands as they were given."""
+        return self.left if self.right is NOT_TWO else (self.left, self.right)
 
     @property
     def tracked(self) -> bool:
@@ -122,9 +131,18 @@ def recorded(op: Op, inputs: tuple[Any, ...], options: dict[str, Any], value: Ar
              frame: FrameType, scope: Scope | None, seals: list[Any] | None) -> Record:
     """A new record of an operation: what ``Record(...)`` makes, in four fifths of its time."""
     r = new(Record)
-    r.op, r.inputs, r.options, r.value, r.requires_grad = op, inputs, options, value, requires_grad
-    r.code, r.lasti, r.scope, r.seals, r.serial = frame.f_code, frame.f_lasti, scope, seals, next_serial()
-    r.label, r.leaks = None, ()
+    r.op = op
+    r.left, r.right = inputs if len(inputs) == 2 else (inputs, NOT_TWO)
+    r.options = options
+    r.value = value
+    r.requires_grad = requires_grad
+    r.code = frame.f_code
+    r.lasti = frame.f_lasti
+    r.scope = scope
+    r.seals = seals
+    r.serial = next_serial()
+    r.label = None
+    r.leaks = ()
     return r
 
 

@@ -16,14 +16,14 @@ from typing import Any
 import numpy as np
 from numpy import float64, ndarray
 
-from autodiff.errors import GradientError, ReplayError
+from autodiff.errors import ReplayError
 from autodiff.explain import rule_failed
 from autodiff.kinds import At, same
 from autodiff.leaks import refuse_leaks
 from autodiff.naming import find, listing
 from autodiff.ops.complex import fitted, is_complex
 from autodiff.ops.indexing import put_together
-from autodiff.ops.shapes import sum_to, summed_to
+from autodiff.ops.shapes import un_broadcast as un_broadcast
 from autodiff.record import Leaf, Record
 from autodiff.seals import check, sealed
 from autodiff.state import recording, watchers
@@ -75,9 +75,10 @@ def walk_back(seeds: Mapping[Record, Any], wanted: Sequence[Record] | None = Non
     dict of Record to array or Tensor
         Arrays are the receiver's own, writable, contiguous, unshared. Records that no gradient reaches are missing.
     """
-    kept = frozenset(wanted or ())
-    since = min((r.serial for r in kept), default=0)
-    path = None if wanted is None else leading_to(kept, behind(seeds, since, differentiable=True))
+    kept, path = frozenset(wanted or ()), None
+    if wanted is not None:
+        since = min((r.serial for r in kept), default=0)
+        path = leading_to(kept, behind(seeds, since, differentiable=True))
     total: dict[Record, Any] = {r: unnamed(g) if record and not isinstance(g, Tensor) else g for r, g in seeds.items()}
     at = {-r.serial: r for r in seeds if r.op is not None}         # the operations a gradient has arrived at,
     waiting = sorted(at)                           # a heap, the last operation first; of numbers: no work for gc
@@ -90,14 +91,15 @@ def walk_back(seeds: Mapping[Record, Any], wanted: Sequence[Record] | None = Non
             g = total.pop(r, None)                 # complete, since all that uses r came after it
             if pieces and r in pieces:
                 g = put_together(pieces.pop(r), r.value, g)
-            if r in kept:
+            if kept and r in kept:
                 total[r] = g
             op, inputs, options, seals = r.op, r.inputs, r.options, r.seals
-            if op.together is not None or (seals is not None and seals != sealed(inputs, seals[0])):
+            together = op.together
+            if together is not None or (seals is not None and seals != sealed(inputs, seals[0])):
                 check(r)
             args = x = None
             try:
-                edges = op.edges if op.together is None else op.together(*arguments(g, r, record), **options)
+                edges = op.edges if together is None else together(*arguments(g, r, inputs, record), **options)
                 i, n = 0, len(edges)
                 for x in inputs:                       # not by zip, which costs as much as a rule on numbers
                     if i == n:
@@ -110,15 +112,17 @@ def walk_back(seeds: Mapping[Record, Any], wanted: Sequence[Record] | None = Non
                             check(r)                   # is it still the value that was used?
                     if edge is None or not (x.requires_grad if path is None else x in path):
                         continue
-                    if edge is same or op.together is not None:
-                        c = g if edge is same else edge
+                    if edge is same:
+                        c = g
+                    elif together is not None:
+                        c = edge
                     else:
-                        args = args or arguments(g, r, record)
+                        args = args or arguments(g, r, inputs, record)
                         c = edge(*args, **options) if options else edge(*args)
                     value, before = x.value, total.get(x)
-                    if before is None and kind is Record and x not in pieces:
-                        at[-x.serial] = x
-                        heappush(waiting, -x.serial)
+                    if before is None and kind is Record and not (pieces and x in pieces):
+                        at[order := -x.serial] = x
+                        heappush(waiting, order)
                     if type(c) is not float64 or type(value) is not float64:       # fit it: un-broadcast, cast
                         if type(c) is At:
                             pieces.setdefault(x, []).append(c)
@@ -150,14 +154,17 @@ def walk_back(seeds: Mapping[Record, Any], wanted: Sequence[Record] | None = Non
     return found
 
 
-def arguments(g: Any, r: Record, record: bool) -> tuple[Any, ...]:
+def arguments(g: Any, r: Record, inputs: tuple[Any, ...], record: bool) -> tuple[Any, ...]:
     """What the rules of a record are called with: g, y and the operands."""
     if record:
         y, operands = reading(r)
         return g, y, *operands
+    if len(inputs) == 2:                               # spelled out; a comprehension would be a call of its own
+        a, b = inputs
+        return g, r.value, a.value if isinstance(a, Record) else a, b.value if isinstance(b, Record) else b
     values = [g, r.value]
-    for x in r.inputs:                                 # a comprehension would be a call of its own
-        values.append(x.value if type(x) is Record or isinstance(x, Leaf) else x)
+    for x in inputs:
+        values.append(x.value if isinstance(x, Record) else x)
     return tuple(values)
 
 
@@ -171,14 +178,6 @@ def handed_out(g: Any, owned: bool, record: bool) -> Any:
     if record:
         return g if isinstance(g, Tensor) else unnamed(g)
     return g if owned and g.flags.c_contiguous else np.copy(g, order="C")
-
-
-def un_broadcast(c: Any, shape: tuple[int, ...]) -> Any:
-    """The contribution summed over the axes along which the input was broadcast."""
-    try:
-        return sum_to(c, shape=shape) if isinstance(c, Tensor) else summed_to(c, shape)
-    except (ValueError, IndexError):
-        raise GradientError(f"the rule gave a contribution of shape {c.shape} to an input of shape {shape}") from None
 
 
 class Tape:

@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
+
 from autodiff.errors import OperandError
+
+SEQUENCES = (list, tuple)
 
 
 def leaves_of(tree: Any) -> list[Any]:
@@ -13,9 +17,11 @@ def leaves_of(tree: Any) -> list[Any]:
 
     A module (anything with `named_parameters`) counts as a dict of its parameters by path.
     """
+    if type(tree) is np.ndarray:
+        return [tree]
     if isinstance(tree, dict):
         return [leaf for value in tree.values() for leaf in leaves_of(value)]
-    if isinstance(tree, list | tuple):
+    if isinstance(tree, SEQUENCES):
         return [leaf for value in tree for leaf in leaves_of(value)]
     if hasattr(tree, "named_parameters"):
         return [parameter for _, parameter in tree.named_parameters()]
@@ -27,7 +33,7 @@ def names_in(tree: Any, name: str) -> list[str]:
     if isinstance(tree, dict):
         return [leaf for key, value in tree.items()
                 for leaf in names_in(value, key if isinstance(key, str) else f"{name}[{key!r}]")]
-    if isinstance(tree, list | tuple):
+    if isinstance(tree, SEQUENCES):
         keys = getattr(tree, "_fields", None) or [f"{name}[{i}]" for i in range(len(tree))]
         return [leaf for key, value in zip(keys, tree) for leaf in names_in(value, key)]
     if hasattr(tree, "named_parameters"):
@@ -47,10 +53,9 @@ def build(node: Any, supply: Iterator[Any], as_argument: bool) -> Any:
     """The structure of `node`, its leaves taken from `supply`."""
     if isinstance(node, dict):
         return type(node)((key, build(value, supply, as_argument)) for key, value in node.items())
-    if isinstance(node, tuple) and hasattr(node, "_fields"):                 # a named tuple
-        return type(node)(*(build(value, supply, as_argument) for value in node))
-    if isinstance(node, list | tuple):
-        return type(node)(build(value, supply, as_argument) for value in node)
+    if isinstance(node, SEQUENCES):
+        parts = [build(value, supply, as_argument) for value in node]
+        return type(node)(*parts) if hasattr(node, "_fields") else type(node)(parts)       # a named tuple, or not
     if hasattr(node, "named_parameters"):
         by_path = {path: next(supply) for path, _ in node.named_parameters()}
         return node.with_parameters(by_path) if as_argument else by_path

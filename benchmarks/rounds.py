@@ -22,6 +22,7 @@ ROOT = Path(__file__).parents[1]
 PATIENCE = 300          # seconds for an answer
 PAUSE = 0.03            # seconds for the spinning threads of the peer before to fall asleep
 REFERENCE = "naive"
+STEPS, SECONDS = 10, 1.0        # a slice has so many steps, unless they take so long
 
 Row = dict[str, Any]
 
@@ -100,10 +101,15 @@ def distance(losses: Iterable[float], reference: Iterable[float]) -> float:
 
 
 def settled(worker: Worker, slice_s: float) -> int:
-    """How many steps fill a slice; found by a short look and a longer one."""
+    """How many steps fill a slice; found by a short look and a longer one.
+
+    Not too few: at the end of a slice a side lets go of all it holds, and where that is much, glibc returns it to the
+    kernel, page by page, and the next slice fetches it again.
+    """
     for part in (1e-9, slice_s / 4):
         worker.count = max(1, int(part / max(worker.seconds(worker.count), 1e-7)))
-    return max(1, int(slice_s / worker.seconds(worker.count)))
+    step = worker.seconds(worker.count)
+    return max(1, int(slice_s / step), min(STEPS, int(SECONDS / step)))
 
 
 def measure(workload: str, peers: Iterable[str], threads: int, rounds: int = 5, slice_s: float = 0.25,

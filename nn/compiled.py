@@ -4,29 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from math import isfinite
-from operator import attrgetter, is_
+from operator import is_
 from typing import Any
 
 import numpy as np
 
 from autodiff import GradientError, Tensor
 from autodiff.compiler.compiled import available, signature, told_of_many
+from autodiff.compiler.factors import CACHE, LARGE, SMALL
 from autodiff.compiler.specialised import Specialised
-from autodiff.compiler.tracing import is_array, native, traced
-from autodiff.record import next_serial
+from autodiff.compiler.tracing import is_array, native, sketched, stand_ins
+from autodiff.ops.products import linear, matmul
+from autodiff.record import Record, next_serial
 from autodiff.reverse import ones
 from autodiff.state import Setting
-from autodiff.tape import Tape, walk_back
+from autodiff.tape import Tape, behind, walk_back
 from nn import training
 from nn.errors import NonFiniteError
-from nn.flat import Flat, grouped, steps
-from nn.interrupts import HeldBack
+from nn.flat import Flat, alone, grouped, steps
+from nn.interrupts import uninterrupted
 from nn.module import Module
 from nn.optim import Optimizer
 
 Array = np.ndarray[Any, Any]
 LossFn = Callable[[Any, Any], Any]
-TRAINING, REQUIRES_GRAD = attrgetter("training"), attrgetter("requires_grad")
 
 
 class TrainStep:
@@ -49,11 +50,11 @@ class TrainStep:
                 or y.shape != step.y_shape or x.dtype is not step.x_dtype or y.dtype is not step.y_dtype \
                 or not step.current():
             return self.found(x, y)
-        return step(x, y)
+        return step.step(x, y, None) if step.one_call else step(x, y)
 
     def modes(self) -> list[bool]:
         """What a step is made for, beside its batch: what trains, and what is trained."""
-        return [*map(TRAINING, self.modules), *map(REQUIRES_GRAD, self.leaves)]
+        return [*(module.training for module in self.modules), *(leaf.requires_grad for leaf in self.leaves)]
 
     def found(self, x: Any, y: Any) -> Any:
         """Take one step that may be the first of its kind."""
@@ -93,7 +94,9 @@ class Step:
     """A training step for batches of one shape and dtype."""
 
     def __init__(self, whole: TrainStep, x: Any, y: Any) -> None:
-        self.whole, self.optimizer, self.modes = whole, whole.optimizer, whole.modes()
+        self.whole, self.optimizer = whole, whole.optimizer
+        self.training = [(module, module.training) for module in whole.modules]
+        self.tracked = [(leaf, leaf.requires_grad) for leaf in whole.leaves]
         self.seen: list[Any] = [None]                     # the optimiser's attributes and state after the last step
         self.kept: list[Any] = []
         self.counted: list[dict[str, Any]] = []           # where steps are counted, and how many they were
@@ -109,18 +112,28 @@ class Step:
         self.kinds = {(p.dtype, steps(self.optimizer, i)): i for i, p in enumerate(self.optimizer.params)}
         numbers = {kind: {name: kind[0].type(value) for name, value in self.optimizer.numbers(1).items()}
                    for kind in self.kinds}
+        self.movable, places = alone(self.optimizer), [p.record.value for p in self.optimizer.params]
         with Setting(native, whole.jit):
-            trace = traced(self.program, (x, y, numbers), {}, is_array)
+            trace = sketched(self.program, (x, y, numbers), {}, is_array)
+            if any(p.record.value is not value for p, value in zip(self.optimizer.params, places)):
+                for key in reversed(trace.keys):          # they were moved: what was recorded reads them where they lay
+                    key.undo()
+                if trace.sketch:
+                    trace.sketch.over = True
+                trace = sketched(self.program, (x, y, numbers), {}, is_array)
         donated = dict(enumerate(self.given, start=1))
         checked = whole.verify and self.stated and (whole.verify, [group.g.record for group in self.groups])
         self.compiled = Specialised(trace, whole.jit, donated, range(1 + len(self.members)), checked or None,
                                     epochs=whole.verify is not None and self.stated)
+        self.drawing, self.one_call = bool(trace.keys), self.compiled.one_call
+        self.compiled.own = {*self.given, *(group.g.record for group in self.groups)} - set(whole.leaves)
         self.numbers = [leaf for leaf in self.given if not np.ndim(leaf.value)]
         self.leaves: list[Any] = [self.optimizer.params[i].record for i in self.members]
 
     def program(self, x: Any, y: Any, numbers: Any) -> list[Any]:
         """The loss, the gradients, and the new parameters and state."""
         optimizer = self.optimizer
+        self.given, self.members = [], []
         loss = self.whole.loss_fn(self.whole.model(x), y)
         if not isinstance(loss, Tensor) or loss.size != 1:
             got = f"shape {loss.shape}" if isinstance(loss, Tensor) else type(loss).__name__
@@ -132,37 +145,52 @@ class Step:
         if not self.stated:
             self.members = list(reached)
             return [loss, *reached.values()]
-        self.groups = grouped(optimizer, reached)
+        self.groups = grouped(optimizer, reached, self.turned(loss, reached), self.movable)
         gradients, new = [], []
         for group in self.groups:
             self.members += group.members
-            gradients += [with_axis(reached[i]) for i in group.members]
+            turned = group.store.turned
+            gradients += [reached[i].T if i in turned else with_axis(reached[i]) for i in group.members]
             self.given += group.gradients()
         for group in self.groups:
             kind = group.p.dtype, steps(optimizer, group.members[0])
             self.kinds[kind] = group.members[0]
-            moved, keeping = optimizer.rule(with_axis(group.p), group.g, list(group.state.values()), numbers[kind])
+            p, g, *state = stand_ins([group.p, group.g, *group.state.values()])
+            moved, keeping = optimizer.rule(with_axis(p), g, state, numbers[kind])
             new += [moved.reshape(group.p.shape) if group.p.ndim == 0 else moved, *keeping]
             self.given += [group.p.record, *(t.record for t in group.state.values())]
         return [loss, *gradients, *new]
 
-    def __call__(self, x: Any, y: Any, keys: list[Any] | None = None) -> Any:
-        """One step, with these random draws or new ones."""
-        compiled = self.compiled
-        if keys is None and compiled.trace.keys:
-            keys = [drawn.again() for drawn in compiled.trace.keys]
-        if type(x) is not np.ndarray or type(y) is not np.ndarray:
-            x, y = (a.record.value if isinstance(a, Tensor) else a for a in (x, y))
-        loss, *rest = compiled.run([x, y, *(self.steady or self.numbers_at(1))], keys or [])
-        if not self.stated:
-            return self.moved_by_hand(loss, rest)
-        self.done(1)
-        if self.numbers:
-            for leaf, value in zip(self.numbers, rest):
-                leaf.value = value
-        return loss
+    def turned(self, loss: Tensor, found: dict[int, Tensor]) -> set[int]:
+        """The parameters that are better laid out column by column: a first layer's weight, if it fits the cache.
 
-    def moved_by_hand(self, loss: Any, gradients: list[Any]) -> Any:
+        All that reads it is one product with Wᵀ, which BLAS takes less time for so.
+        """
+        rows = self.x_shape[0] if self.x_shape else 0
+        params = {self.optimizer.params[i].record: i for i, g in found.items() if g.record.op is matmul}
+        others = {x for r in behind([loss.record, *[g.record for g in found.values()]]) for k, x in enumerate(r.inputs)
+                  if isinstance(x, Record) and x in params and not (r.op is linear and k == 1)}
+        return {i for leaf, i in params.items() if leaf not in others and leaf.value.nbytes <= CACHE
+                and rows * leaf.value.size > (SMALL if self.whole.jit else LARGE)}
+
+    def __call__(self, x: Any, y: Any, keys: list[Any] | None = None) -> Any:
+        """One step, with these random draws or new ones: whole, if Ctrl-C comes."""
+        return self.step(x, y, keys) if self.one_call else uninterrupted(self.step, x, y, keys)
+
+    def step(self, x: Any, y: Any, keys: list[Any] | None) -> Any:
+        """One step."""
+        compiled = self.compiled
+        if keys is None:
+            keys = [drawn.again() for drawn in compiled.trace.keys] if self.drawing else []
+        results = compiled.run([x, y, *(self.steady or self.numbers_at(1))], keys)
+        if not self.stated:
+            return self.moved_by_hand(results[0], results[1:])
+        self.done(1)
+        for leaf, value in zip(self.numbers, results[1:]) if self.numbers else ():
+            leaf.value = value
+        return results[0]
+
+    def moved_by_hand(self, loss: Any, gradients: Sequence[Any]) -> Any:
         """The update of an optimiser that does not state it as a formula; the loss."""
         if self.whole.verify is not None:
             self.whole.verify(loss, *gradients)
@@ -174,24 +202,32 @@ class Step:
 
     def resumed(self, x: Any, y: Any, keys: list[Any] | None) -> Any:
         """One step, after something may have happened to the optimiser."""
+        x, y = (a.record.value if isinstance(a, Tensor) else a for a in (x, y))
         for group in self.groups:
             group.take_over(self.optimizer)
+        self.counted, self.counts = [], []
         self.steady = [] if self.counting else self.numbers_at(1)
         loss = self(x, y, keys)
         for group in self.groups:
             group.hand_back(self.optimizer)
-        self.counted = [self.optimizer.state[i] for i in self.members] if self.counting else []
-        self.counts = [kept["step"] for kept in self.counted]
         self.kept = [*self.optimizer.state.values()]
         self.seen = [*vars(self.optimizer).values()]
         return loss
 
     def current(self) -> bool:
         """Whether nothing has happened to model and optimiser, since the last step, that a step does not look at."""
+        for module, mode in self.training:                # loops: at every step, and comprehensions take longer
+            if module.training is not mode:
+                return False
+        for leaf, wanted in self.tracked:
+            if leaf.requires_grad is not wanted:
+                return False
+        for now, before in zip(vars(self.optimizer).values(), self.seen):
+            if now is not before:
+                return False
         kept = self.optimizer.state
-        return all(map(is_, vars(self.optimizer).values(), self.seen)) and self.whole.modes() == self.modes \
-            and len(kept) == len(self.kept) and (not kept or (
-                all(map(is_, kept.values(), self.kept)) and [each["step"] for each in self.counted] == self.counts))
+        return len(kept) == len(self.kept) and (not kept or (
+            all(map(is_, kept.values(), self.kept)) and [each["step"] for each in self.counted] == self.counts))
 
     def numbers_at(self, k: int) -> list[float]:
         """The numbers in the optimiser's formula, at the k-th step from here."""
@@ -206,12 +242,14 @@ class Step:
         for leaf in self.leaves:
             leaf.version = now
             leaf.leaks = ()
-        if self.counting:
-            state = self.optimizer.state
-            for i in self.members:
-                kept = state.setdefault(i, {})
-                kept["step"] = kept.get("step", 0) + k
-            self.counts = [n + k for n in self.counts]
+        if not self.counting:
+            return
+        if not self.counted:
+            self.counted = [self.optimizer.state.setdefault(i, {}) for i in self.members]
+            self.counts = [kept.get("step", 0) for kept in self.counted]
+        self.counts = [n + k for n in self.counts]
+        for kept, n in zip(self.counted, self.counts):
+            kept["step"] = n
 
     def not_finite(self, gradients: Sequence[Array]) -> list[str]:
         """Whose gradients, among what `verify` is told, are not finite."""
@@ -239,8 +277,8 @@ class Step:
 class Learner(training.Learner):
     """Takes compiled steps, and whole epochs at once where the program is one native function."""
 
-    def __init__(self, model: Module, loss_fn: LossFn, optimizer: Optimizer, held_back: HeldBack) -> None:
-        super().__init__(model, loss_fn, optimizer, held_back)
+    def __init__(self, model: Module, loss_fn: LossFn, optimizer: Optimizer) -> None:
+        super().__init__(model, loss_fn, optimizer)
         self.native = available()
         self.take = TrainStep(model, loss_fn, optimizer, self.native, self.verify)
         self.where, self.size = (0, 0), 0
@@ -259,7 +297,7 @@ class Learner(training.Learner):
             start = size
         step = self.take.last
         if step is not None and step.fits(x, y, size):
-            losses, ended = self.held_back.step(step.epoch, x, y, order[start:], size)
+            losses, ended = uninterrupted(step.epoch, x, y, order[start:], size)
             total += size * float(losses[:ended].sum())
             start += size * ended
         pieces = ((x[some], y[some]) for some in (order[k:k + size] for k in range(start, n, size)))
@@ -269,7 +307,7 @@ class Learner(training.Learner):
         """One step; returns the loss before it."""
         self.where = where
         self.take.jit = self.native and len(x) == self.size     # the rest of an epoch: compiling would never pay
-        return float(self.held_back.step(self.take, x, y))
+        return float(uninterrupted(self.take, x, y))
 
     def verify(self, loss: Any, *gradients: Array) -> None:
         """Raise if the loss or a gradient is not finite, before the update."""

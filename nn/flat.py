@@ -12,13 +12,13 @@ from weakref import WeakKeyDictionary, WeakValueDictionary
 import numpy as np
 
 from autodiff import Tensor, as_tensor
+from autodiff.compiler.planning import ALIGNED
 from autodiff.record import Leaf, Record
 from nn.optim import Optimizer
 
 Array = np.ndarray[Any, Any]
 
-ALIGNED = 64            # bytes: parts begin on a cache line
-ALONE = 2               # references to an array that only its leaf holds, while `refcount` looks: leaf, argument
+ALONE = 2               # references to an array that only its leaf holds, while `getrefcount` looks: leaf, argument
 GRADIENT = "gradient"
 
 homes: WeakValueDictionary[int, Array] = WeakValueDictionary()           # arrays that parameters were moved into
@@ -34,12 +34,15 @@ class Store:
         Where each of the optimiser's parameters lies, in order.
     p : array or None
         All their values; None if there is one parameter, in an array of its own.
+    turned : set of int
+        Which of them lie in memory column by column.
     """
 
     def __init__(self, optimizer: Optimizer, parts: dict[int, slice], p: Array | None) -> None:
         self.parts, self.p = parts, p
         leaves = {i: optimizer.params[i].record for i in parts}
         self.shapes = {i: np.shape(leaf.value) for i, leaf in leaves.items()}
+        self.turned = {i for i, leaf in leaves.items() if by_columns(leaf.value)}
         self.dtype = next(iter(leaves.values())).value.dtype
         self.arrays: dict[str, Array] = {}
         self.views: dict[tuple[str, int], Array] = {}
@@ -47,13 +50,13 @@ class Store:
     def array(self, name: str) -> Array:
         """Room for something of all parameters."""
         if name not in self.arrays:
-            self.arrays[name] = np.zeros(max(part.stop for part in self.parts.values()), self.dtype)
+            self.arrays[name] = aligned(room(max(part.stop for part in self.parts.values()), self.dtype), self.dtype)
         return self.arrays[name]
 
     def view(self, name: str, i: int) -> Array:
         """A parameter's part of it, in the parameter's shape."""
         if (name, i) not in self.views:
-            self.views[name, i] = self.array(name)[self.parts[i]].reshape(self.shapes[i])
+            self.views[name, i] = shaped(self.array(name)[self.parts[i]], self.shapes[i], i in self.turned)
         return self.views[name, i]
 
     def follows(self, i: int, j: int) -> bool:
@@ -86,8 +89,9 @@ class Flat:
     state: dict[str, Tensor]
 
     def gradients(self) -> list[Leaf]:
-        """A leaf for each member's part of the gradients."""
-        return [handle(self.own(GRADIENT, i)) for i in self.members]
+        """A leaf for each member's part of the gradients, transposed where the parameter lies so."""
+        parts = [(i, self.own(GRADIENT, i)) for i in self.members]
+        return [handle(part.T if i in self.store.turned else part) for i, part in parts]
 
     def own(self, name: str, i: int) -> Array:
         """A member's part, with at least one axis."""
@@ -129,10 +133,19 @@ def handle(array: Any) -> Any:
     return as_tensor(array).record
 
 
-def grouped(optimizer: Optimizer, members: Container[int]) -> list[Flat]:
-    """These of an optimiser's parameters in groups: next to each other in one array, after equally many steps."""
+def alone(optimizer: Optimizer) -> set[int]:
+    """The parameters whose arrays nobody else holds."""
+    return {i for i, p in enumerate(optimizer.params) if sys.getrefcount(p.record.value) <= ALONE}
+
+
+def grouped(optimizer: Optimizer, members: Container[int], turned: Container[int],
+            movable: Container[int]) -> list[Flat]:
+    """These of an optimiser's parameters in groups: next to each other in one array, after equally many steps.
+
+    Matrices among `turned` are laid out column by column, if they are moved.
+    """
     if optimizer not in stores:
-        stores[optimizer] = housed(optimizer)
+        stores[optimizer] = housed(optimizer, turned, movable)
     groups: list[Flat] = []
     for store in stores[optimizer]:
         run: list[int] = []
@@ -152,40 +165,40 @@ def flat(optimizer: Optimizer, store: Store, members: list[int]) -> Flat:
     """One group."""
     def tensor(name: str) -> Tensor:
         """All members' parts of something."""
-        return Tensor.of(handle(store.array(name)[span] if len(members) > 1 else group.own(name, members[0])))
+        return Tensor.of(handle(group.own(name, members[0]) if store.p is None else store.array(name)[span]))
 
     span = slice(store.parts[members[0]].start, store.parts[members[-1]].stop)
-    p = optimizer.params[members[0]] if store.p is None or len(members) == 1 else Tensor.of(handle(store.p[span]))
+    p = optimizer.params[members[0]] if store.p is None else Tensor.of(handle(store.p[span]))
     group = Flat(store, members, as_tensor(p), p, {})
     group.g = tensor(GRADIENT)
     group.state.update((name, tensor(name)) for name in optimizer.kept)
     return group
 
 
-def housed(optimizer: Optimizer) -> list[Store]:
+def housed(optimizer: Optimizer, turned: Container[int], movable: Container[int]) -> list[Store]:
     """Where an optimiser's parameters lie: side by side by dtype, but for numbers and what somebody else holds too."""
     together: dict[Any, list[int]] = {}
     for i, p in enumerate(optimizer.params):
-        together.setdefault(place(p.record, i), []).append(i)
-    return [store_of(optimizer, key, members) for key, members in together.items()]
+        together.setdefault(place(p.record, i, movable), []).append(i)
+    return [store_of(optimizer, key, members, turned) for key, members in together.items()]
 
 
-def place(leaf: Record, i: int) -> Any:
+def place(leaf: Record, i: int, movable: Container[int]) -> Any:
     """What parameters that can lie together have in common: their array by its id, or their dtype."""
     if not isinstance(leaf.value, np.ndarray):
         return (i,)
     base = leaf.value.base
     if base is not None:
         return id(base) if homes.get(id(base)) is base else (i,)
-    return leaf.value.dtype if sys.getrefcount(leaf.value) <= ALONE else (i,)
+    return leaf.value.dtype if i in movable else (i,)
 
 
-def store_of(optimizer: Optimizer, key: Any, members: list[int]) -> Store:
+def store_of(optimizer: Optimizer, key: Any, members: list[int], turned: Container[int]) -> Store:
     """A store of parameters that lie in one array, that are to be moved into one, or of one alone."""
     leaves: dict[int, Any] = {i: optimizer.params[i].record for i in members}
     sizes = {i: prod(np.shape(leaf.value)) for i, leaf in leaves.items()}
     if isinstance(key, int):
-        p = homes[key]
+        p = aligned(homes[key], next(iter(leaves.values())).value.dtype)
         begin = {i: (leaf.value.ctypes.data - p.ctypes.data) // p.itemsize for i, leaf in leaves.items()}
         order = sorted(members, key=lambda i: begin[i])
         return Store(optimizer, {i: slice(begin[i], begin[i] + sizes[i]) for i in order}, p)
@@ -195,11 +208,32 @@ def store_of(optimizer: Optimizer, key: Any, members: list[int]) -> Store:
     for i, n in sizes.items():
         parts[i] = slice(at, at + n)
         at += -(-n // step) * step
-    p = np.zeros(at, key)
-    homes[id(p)] = p
+    memory = room(at, key)
+    p = aligned(memory, key)
+    homes[id(memory)] = memory
     for i, leaf in leaves.items():
-        view = p[parts[i]].reshape(np.shape(leaf.value))
+        view = shaped(p[parts[i]], np.shape(leaf.value), i in turned)
         view[...] = leaf.value
         leaf.value = view
     return Store(optimizer, parts, p)
 
+
+def room(n: int, dtype: np.dtype[Any]) -> Array:
+    """Memory for n numbers, all zero, wherever a cache line begins."""
+    return np.zeros(n * dtype.itemsize + ALIGNED, np.uint8)
+
+
+def aligned(memory: Array, dtype: np.dtype[Any]) -> Array:
+    """As many numbers as it holds, from the beginning of a cache line on."""
+    line = memory[-memory.ctypes.data % ALIGNED:]
+    return line[:line.size // dtype.itemsize * dtype.itemsize].view(dtype)
+
+
+def shaped(part: Array, shape: tuple[int, ...], turned: bool) -> Array:
+    """A stretch of memory as a parameter; column by column, if that is what it is."""
+    return part.reshape(shape[::-1]).T if turned else part.reshape(shape)
+
+
+def by_columns(value: Any) -> bool:
+    """Whether an array lies in memory column by column, and not row by row as well."""
+    return bool(np.ndim(value) == 2 and value.flags.f_contiguous and not value.flags.c_contiguous)

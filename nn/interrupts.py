@@ -1,49 +1,35 @@
-"""Ctrl-C between two steps, never within one."""
+"""Ctrl-C after a step, never within one."""
 
 from __future__ import annotations
 
-import signal
-import threading
+import _signal as signal  # type: ignore[import-not-found]  # without the wrappers, which make enumerations of numbers and back
 from collections.abc import Callable
-from types import FrameType, TracebackType
-from typing import Any, Self
+from threading import get_ident, main_thread
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 
-class HeldBack:
-    """While in use, a Ctrl-C during `step` waits for its end; at any other time it interrupts at once, as always.
+def uninterrupted(take: Callable[..., T], *args: Any) -> T:
+    """Call this to its end: a Ctrl-C meanwhile interrupts after it.
 
-    Does nothing outside the main thread, or where the program handles Ctrl-C in its own way.
+    Outside the main thread, and where the program handles Ctrl-C in its own way, it does not interrupt, and this is a
+    call like any other.
+
+    Examples
+    --------
+    >>> from nn.interrupts import uninterrupted
+    >>> uninterrupted(max, 1, 2)
+    2
     """
-
-    def __init__(self) -> None:
-        self.stepping = False
-        self.pending = False
-        self.installed = False
-
-    def __enter__(self) -> Self:
-        in_main = threading.current_thread() is threading.main_thread()
-        if in_main and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-            signal.signal(signal.SIGINT, self._handle)
-            self.installed = True
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
-                 trace: TracebackType | None) -> None:
-        if self.installed:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    def _handle(self, number: int, frame: FrameType | None) -> None:
-        if not self.stepping:
-            raise KeyboardInterrupt
-        self.pending = True
-
-    def step(self, take: Callable[..., Any], *args: Any) -> Any:
-        """One step, such as the optimiser's, whole."""
-        self.stepping = True
-        try:
-            result = take(*args)
-        finally:
-            self.stepping = False
-        if self.pending:
-            raise KeyboardInterrupt
-        return result
+    if get_ident() != main_thread().ident or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        return take(*args)
+    came: list[int] = []
+    signal.signal(signal.SIGINT, lambda number, frame: came.append(number))
+    try:
+        result = take(*args)
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if came:
+        raise KeyboardInterrupt
+    return result

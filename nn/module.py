@@ -145,7 +145,7 @@ class Module:
         >>> {path: array.shape for path, array in nn.Linear(3, 2).state_dict().items()}
         {'weight': (2, 3), 'bias': (2,)}
         """
-        return {path: np.array(tensor.record.value) for path, tensor in state_of(self)}
+        return {path: np.array(tensor.record.value, order="C") for path, tensor in state_of(self)}
 
     def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> None:
         """Copy arrays into the parameters and buffers, in place and in their own dtype.

@@ -6,7 +6,7 @@ longer be walked back unnoticed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import sqrt
 from typing import Any, ClassVar, TypedDict
 
@@ -18,6 +18,7 @@ from nn.describe import listed
 from nn.errors import StateError
 
 Array = np.ndarray[Any, Any]
+BLOCK = 2 ** 17         # bytes of each array that an update takes at a time: all of them together stay in the cache
 Parameters = Iterable[Tensor] | Iterable[tuple[str, Tensor]]
 
 
@@ -69,19 +70,42 @@ class Optimizer:
 
     def step(self) -> None:
         """Move every parameter that has a gradient; the others, and their state, stay."""
-        lr, decay = self.lr, self.weight_decay
+        decay = self.weight_decay
+        by_block = type(self).update is Optimizer.update
         for i, p in enumerate(self.params):
             leaf = p.record
             assert isinstance(leaf, Leaf)
-            g = leaf.grad
+            value, g = leaf.value, leaf.grad
             if g is None:
                 continue
-            if decay:
-                g = g + decay * leaf.value
-            move(leaf, self.update(i, g), lr)
+            if by_block and type(value) is np.ndarray:
+                leaf.touch()
+                arrays, numbers = self.begun(i, g)
+                for part, dp, *kept in blocks(value, g, *arrays):
+                    part -= numbers["lr"] * self.direction(dp + decay * part if decay else dp, kept, numbers)
+            else:
+                move(leaf, self.update(i, g + decay * value if decay else g), self.lr)
 
     def update(self, i: int, g: Array) -> Any:
-        """What to move parameter `i` by, against and in units of the learning rate. A subclass writes it."""
+        """What to move parameter `i` by, against and in units of the learning rate. A subclass of yours writes it."""
+        kept, numbers = self.begun(i, g)
+        unit = numbers["lr"] / self.lr if self.lr else 1.0
+        return unit * self.direction(g, kept, numbers)
+
+    def begun(self, i: int, g: Array) -> tuple[list[Array], dict[str, float]]:
+        """What is kept of parameter `i`, zeros before its first step, and the numbers of the step that begins."""
+        kept = self.state.get(i)
+        if kept is None:
+            kept = {"step": 0} if self.counting else {}
+            kept.update((name, np.zeros_like(g)) for name in self.kept)
+            if kept:
+                self.state[i] = kept
+        if self.counting:
+            kept["step"] += 1
+        return [kept[name] for name in self.kept], self.numbers(kept["step"] if self.counting else 1)
+
+    def direction(self, g: Array, kept: Sequence[Array], numbers: Mapping[str, float]) -> Array:
+        """What to move by, in units of ``numbers["lr"]``, for a part of a parameter; `kept` follows in place."""
         raise NotImplementedError(f"{type(self).__name__} has no update")
 
     # What a compiled step needs: the same update as a formula, of arrays and of Tensors alike.
@@ -94,7 +118,7 @@ class Optimizer:
         return ()
 
     def numbers(self, t: int) -> dict[str, float]:
-        """The numbers in the rule at step t, counted from 1."""
+        """The numbers in the rule at step t, counted from 1; `lr` is what a direction is multiplied by."""
         return {"lr": self.lr, "decay": self.weight_decay}
 
     def rule(self, p: Any, g: Any, kept: Sequence[Any], numbers: Mapping[str, Any]) -> tuple[Any, list[Any]]:
@@ -210,20 +234,14 @@ class SGD(Optimizer):
             elif g is not None:
                 leaf.write(value - self.lr * g)
 
-    def update(self, i: int, g: Array) -> Any:
+    def direction(self, g: Array, kept: Sequence[Array], numbers: Mapping[str, float]) -> Array:
         """The gradient, or with momentum the running sum."""
         if not self.momentum:
             return g
-        kept = self.state.get(i)
-        if kept is None:
-            self.state[i] = kept = {"momentum_buffer": np.array(g)}
-        else:
-            v = kept["momentum_buffer"]
-            v *= self.momentum
-            v += g
-        v = kept["momentum_buffer"]
+        v = kept[0]
+        v *= self.momentum
+        v += g
         return g + self.momentum * v if self.nesterov else v
-
 
     @property
     def kept(self) -> tuple[str, ...]:
@@ -291,26 +309,18 @@ class Adam(Optimizer):
         self.betas = betas
         self.eps = eps
 
-    def update(self, i: int, g: Array) -> Any:
-        """m̂ / (√v̂ + ε)."""
-        kept = self.state.get(i)
-        if kept is None:
-            self.state[i] = kept = {"step": 0, "exp_avg": np.zeros_like(g), "exp_avg_sq": np.zeros_like(g)}
-        b1, b2 = self.betas
-        kept["step"] = t = kept["step"] + 1
-        m, v = kept["exp_avg"], kept["exp_avg_sq"]
-        w = np.empty_like(m)                    # one array for every step of the formula: it stays in the cache
-        m *= b1
-        m += np.multiply(1 - b1, g, out=w)
-        v *= b2
-        np.multiply(g, g, out=w)
-        v += np.multiply(1 - b2, w, out=w)
+    def direction(self, g: Array, kept: Sequence[Array], numbers: Mapping[str, float]) -> Array:
+        """m / (√v + ε')."""
+        m, v = kept
+        w = np.empty_like(m)                    # one array for every step of the formula
+        m *= numbers["b1"]
+        m += np.multiply(numbers["new1"], g, out=w)
+        v *= numbers["b2"]
+        np.square(g, out=w)
+        v += np.multiply(numbers["new2"], w, out=w)
         np.sqrt(v, out=w)
-        w *= 1 / sqrt(1 - b2 ** t)
-        w += self.eps
-        np.divide(m, w, out=w)
-        w *= 1 / (1 - b1 ** t)
-        return w
+        w += numbers["eps"]
+        return np.divide(m, w, out=w)
 
     @property
     def kept(self) -> tuple[str, ...]:
@@ -318,18 +328,30 @@ class Adam(Optimizer):
         return "exp_avg", "exp_avg_sq"
 
     def numbers(self, t: int) -> dict[str, float]:
-        """β₁, β₂ and what makes up for m and v starting at zero."""
+        """β₁, β₂, and the learning rate and ε as they make up for m and v starting at zero (the paper's section 2)."""
         b1, b2 = self.betas
-        return {"lr": self.lr, "decay": self.weight_decay, "b1": b1, "b2": b2, "new1": 1 - b1, "new2": 1 - b2,
-                "eps": self.eps, "for_m": 1 / (1 - b1 ** t), "for_v": 1 / sqrt(1 - b2 ** t)}
+        size = sqrt(1 - b2 ** t)
+        return {"lr": self.lr * size / (1 - b1 ** t), "decay": self.weight_decay, "eps": self.eps * size,
+                "b1": b1, "b2": b2, "new1": 1 - b1, "new2": 1 - b2}
 
     def rule(self, p: Any, g: Any, kept: Sequence[Any], numbers: Mapping[str, Any]) -> tuple[Any, list[Any]]:
-        """p - lr m̂ / (√v̂ + ε)."""
+        """p - α m / (√v + ε'), with α m / (√v + ε') = lr m̂ / (√v̂ + ε)."""
         g = g + numbers["decay"] * p if self.weight_decay else g
         m = numbers["b1"] * kept[0] + numbers["new1"] * g
         v = numbers["b2"] * kept[1] + numbers["new2"] * (g * g)
-        direction = m / (np.sqrt(v) * numbers["for_v"] + numbers["eps"]) * numbers["for_m"]
-        return p - numbers["lr"] * direction, [m, v]
+        return p - numbers["lr"] * (m / (np.sqrt(v) + numbers["eps"])), [m, v]
+
+
+def blocks(*arrays: Array) -> Iterator[tuple[Array, ...]]:
+    """Arrays of one shape, block by block; as they are where they are small, or do not lie row by row."""
+    first = arrays[0]
+    if first.nbytes <= BLOCK or not all(a.flags.c_contiguous for a in arrays):
+        yield arrays
+        return
+    flat = [a.reshape(-1) for a in arrays]
+    n = BLOCK // first.itemsize
+    for i in range(0, first.size, n):
+        yield tuple([a[i:i + n] for a in flat])
 
 
 def move(leaf: Leaf, direction: Array, lr: float) -> None:
@@ -373,7 +395,7 @@ def checked(params: Parameters, optimiser: str) -> tuple[list[Tensor], list[str]
 
 def copied(value: Any) -> Any:
     """A number, or a copy of an array."""
-    return np.copy(value) if isinstance(value, np.ndarray) else value
+    return np.copy(value, order="C") if isinstance(value, np.ndarray) else value
 
 
 def converted(value: Any, p: Tensor) -> Any:

@@ -14,7 +14,7 @@ import numpy as np
 from autodiff import GradientError, OperandError, ShapeError, Tensor, generator, no_grad
 from nn.errors import NonFiniteError
 from nn.history import History
-from nn.interrupts import HeldBack
+from nn.interrupts import uninterrupted
 from nn.module import Module
 from nn.optim import Optimizer
 from nn.progress import Progress
@@ -99,21 +99,20 @@ def fit(model: Module, loss_fn: Callable[[Any, Any], Any], data: Pair, optimizer
     shown = Progress(epochs, progress)
     modes = [(module, module.training) for _, module in model.named_modules()]
     try:
-        with HeldBack() as held_back:
-            kind = import_module("nn.compiled").Learner if compile else Learner
-            learner: Learner = kind(model, loss_fn, optimizer, held_back)
-            model.train()
-            for epoch in range(1, epochs + 1):
-                started = perf_counter()
-                numbers = {"train_loss": learner.epoch(x, y, batch_size, draws if shuffle else None, epoch) / len(x)}
-                if held_out is not None or metrics:
-                    model.eval()
-                    numbers |= evaluate(model, loss_fn, held_out, held_out or (x, y), metrics or {})
-                    model.train()
-                keep(history, numbers, perf_counter() - started)
-                for callback in told:
-                    callback(model, history)
-                shown.epoch(epoch, numbers)
+        kind = import_module("nn.compiled").Learner if compile else Learner
+        learner: Learner = kind(model, loss_fn, optimizer)
+        model.train()
+        for epoch in range(1, epochs + 1):
+            started = perf_counter()
+            numbers = {"train_loss": learner.epoch(x, y, batch_size, draws if shuffle else None, epoch) / len(x)}
+            if held_out is not None or metrics:
+                model.eval()
+                numbers |= evaluate(model, loss_fn, held_out, held_out or (x, y), metrics or {})
+                model.train()
+            keep(history, numbers, perf_counter() - started)
+            for callback in told:
+                callback(model, history)
+            shown.epoch(epoch, numbers)
     except KeyboardInterrupt:
         history.interrupted = True
         optimizer.zero_grad()               # a backward pass may have been cut short
@@ -164,13 +163,10 @@ class Learner:
     ----------
     model, loss_fn, optimizer
         As in `fit`.
-    held_back : HeldBack
-        Keeps a Ctrl-C from ending a step half way.
     """
 
-    def __init__(self, model: Module, loss_fn: Callable[[Any, Any], Any], optimizer: Optimizer,
-                 held_back: HeldBack) -> None:
-        self.model, self.loss_fn, self.optimizer, self.held_back = model, loss_fn, optimizer, held_back
+    def __init__(self, model: Module, loss_fn: Callable[[Any, Any], Any], optimizer: Optimizer) -> None:
+        self.model, self.loss_fn, self.optimizer = model, loss_fn, optimizer
 
     def epoch(self, x: Array, y: Array, size: int | None, draws: np.random.Generator | None, epoch: int) -> float:
         """Go through the data once; the sum of the samples' losses."""
@@ -202,7 +198,7 @@ class Learner:
             if g is not None and not all_finite(g):
                 what = f"the loss is {value:.6g}, but the gradient of {name} is not finite"
                 raise NonFiniteError(report(what, where, optimizer))
-        self.held_back.step(optimizer.step)
+        uninterrupted(optimizer.step)
         return value
 
 

@@ -225,6 +225,17 @@ def test_peers_take_turns_in_their_own_processes(monkeypatch):
     assert "absent: not installed (no_such_package_at_all)" in table.report(rows)
 
 
+@pytest.mark.parametrize(("step", "slice_s", "steps"), [(1e-4, 0.1, 1000), (0.05, 0.1, 10), (0.3, 0.1, 3), (4, 0.1, 1)])
+def test_a_slice_has_enough_steps_that_memory_stays(step, slice_s, steps):
+    class Clock:
+        count = 1
+
+        def seconds(self, k):
+            return step
+
+    assert rounds.settled(Clock(), slice_s) == pytest.approx(steps, rel=1e-6, abs=1)
+
+
 def test_a_peer_that_fails_is_reported_and_the_others_go_on(monkeypatch):
     monkeypatch.setitem(PEERS, "broken", Peer("broken_on_purpose", "no such module"))
     rows = {row["peer"]: row for row in rounds.measure("w1b1", ["broken"], 1, rounds=1, slice_s=0.001)}

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import autodiff as ad
+import nn
 
 
 @pytest.fixture
@@ -74,6 +75,57 @@ def test_memory_is_flat_over_many_steps():
     tracemalloc.stop()
     assert objects_after - objects < 20
     assert size_after - size < 1000
+
+
+@pytest.mark.usefixtures("no_collector")
+@pytest.mark.parametrize("how", ["transform", "train_step", "fit", "by_hand"])
+def test_a_training_loop_holds_one_graph_at_a_time(how):
+    """The peak of arrays is that of a single step, to which only what the loop returns is added."""
+    n, layers = 20_000, 10
+    x, w = np.linspace(-1, 1, n), ad.Tensor(0.5, requires_grad=True)
+
+    def loss_of(w, x):
+        h = x * w
+        for _ in range(layers - 2):
+            h = np.tanh(h)
+        return (h * h).mean()
+
+    class Model(nn.Module):
+        def __init__(self):
+            self.w = nn.Parameter(0.5)
+
+        def forward(self, x):
+            return loss_of(self.w, x)
+
+    def by_hand():
+        for _ in range(5):
+            loss = loss_of(w, x)
+            loss.backward()
+            w.grad = None
+            del loss                         # or float(loss), returned from a function: who holds a loss holds its tape
+
+    def transform():
+        both = ad.value_and_grad(loss_of)
+        for _ in range(5):
+            value, gradient = both(0.5, x)
+
+    def train_step():
+        model = Model()
+        train = nn.train_step(model, lambda y, _: y, nn.optim.SGD(model.parameters(), lr=1e-3), compile=False)
+        for _ in range(5):
+            train(x, x)
+
+    def fit():
+        model = Model()
+        nn.fit(model, lambda y, _: y, (x, x), nn.optim.SGD(model.parameters(), lr=1e-3), epochs=5, progress=False)
+
+    loop = {"transform": transform, "train_step": train_step, "fit": fit, "by_hand": by_hand}[how]
+    loop()
+    tracemalloc.start()
+    loop()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert layers * 8 * n <= peak < (layers + 6) * 8 * n         # g, and what the rules need on the way
 
 
 def test_backward_can_be_repeated_and_adds():

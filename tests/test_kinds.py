@@ -1,11 +1,15 @@
 """Ops of each kind, as a user adds them; one rule read in every way."""
 
+import gc
+from sys import _getframe
+
 import numpy as np
 import pytest
 
 import autodiff as ad
 from autodiff.forward import walk_forward
 from autodiff.kinds import Op, elementwise, linear_op
+from autodiff.record import Record
 
 
 def check_everywhere(f, *args):
@@ -154,3 +158,30 @@ def test_forward_mode_stops_at_constants():
     found = walk_forward(tape.all, {x.record: np.ones(2)})
     assert np.array_equal(found[y.record], [1.0, 2.0])
     assert tape[0] not in found
+
+
+@pytest.mark.parametrize("n", range(5))
+def test_the_inputs_of_a_record_are_those_it_was_given(n):
+    """However many, in their order, plain operands as they are and tensors as their records."""
+    given = [ad.Tensor(1.0, requires_grad=True), 2.0, np.ones(3), ad.Tensor(4.0), np.float64(5.0)][:n]
+    total = Op(lambda *xs: np.add.reduce([np.sum(x) for x in xs] or [0.0]), "total")
+    total.variadic(lambda g, y, *xs: [g * np.ones_like(x) for x in xs])
+    expected = [x.record if isinstance(x, ad.Tensor) else x for x in given]
+    if given:
+        record = total(*given).record
+        assert len(record.inputs) == n
+        assert all(a is b for a, b in zip(record.inputs, expected))
+        assert all(a is b for a, b in zip(record.inputs, record.inputs))
+    made = Record(total, tuple(expected), {}, 0.0, True, _getframe(), None, None)
+    assert len(made.inputs) == n
+    assert all(a is b for a, b in zip(made.inputs, expected))
+
+
+def test_a_tape_gives_the_collector_few_objects():
+    """A record, and no tuple for its inputs: what a collection goes through decides the time of a long tape."""
+    x = y = ad.Tensor(0.5, requires_grad=True)
+    gc.collect()
+    before = len(gc.get_objects())
+    for _ in range(1000):
+        y = y * x + 1.0
+    assert len(gc.get_objects()) - before < 2100

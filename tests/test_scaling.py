@@ -29,6 +29,15 @@ def collector_off():
             gc.enable()
 
 
+@pytest.fixture(autouse=True)
+def only_what_is_new():
+    """Keeps the collector off what other tests left, which it would go through at every collection."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
 # ---- linear in time: name -> (prepare, measured, n)
 
 def leaf(value=0.5):

@@ -285,7 +285,7 @@ def chosen(y: Any, operands: Iterable[Any]) -> Any:
 
     A user's rule may find them again, as ``x == y``.
     """
-    return np.isin(y, np.concatenate([np.ravel(x) for x in operands if x is not None] or [[]]))
+    return np.isin(y, np.concatenate([np.ravel(x) for x in operands if x is not None] or [np.empty(0)]))
 
 
 def nudged(gradient: Gradient, values: Mapping[Record, Any], kinks: list[Kink], value: Callable[[Any], Any],

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from autodiff.compiler.numpy_calls import UFUNCS
+from autodiff.compiler.planning import scratch
 from autodiff.compiler.schedule import Node, Schedule
 from autodiff.naming import free
 from autodiff.ops import products
@@ -55,32 +56,33 @@ def call(node: Node, w: Emission) -> list[str]:
     assert node.loop is not None
     shape = node.records[0].value.shape
     rows = max(1, BLOCK // prod(shape[1:]))
-    pieces: dict[Record, str] = {}
     lines: list[str] = []
     cuts: list[str] = []
+    cut: dict[str, str] = {}                             # the name of an array's piece, by the array's
 
-    def cut(r: Record, name: str) -> None:
-        """Name the piece of an array."""
-        pieces[r] = free(f"{name}_b", w.used)
-        cuts.append(f"{pieces[r]} = {name}[start:start + {rows}]")
+    def piece(name: str) -> str:
+        """The name of the piece of an array."""
+        if name not in cut:
+            cut[name] = free(f"{name}_b", w.used)
+            cuts.append(f"{cut[name]} = {name}[start:start + {rows}]")
+        return cut[name]
 
+    numbers = [x for x in node.loop.reads if x in w.early and not np.ndim(x.value)] if shape[0] > rows else []
+    pieces = {x: w.held(x) for x in numbers}
     for x in node.loop.reads:
-        name = w.arg(x)
         if shape_of(x) == shape and full(x) is None:
-            cut(x, name)
+            pieces[x] = piece(w.arg(x))
     places: dict[Record, str] = {}
     after: list[str] = []
     for r in node.results:
         name = w.place(r) or w.named(r)
         if w.place(r) is None:
             lines.append(f"{name} = empty({shape!r}, {w.dtype(r)})")
-        leaf = w.direct.get(r)
-        if leaf in pieces:
-            pieces[r] = pieces[leaf]
-        else:
-            cut(r, name)
-        places[r] = pieces[r]
+        places[r] = pieces[r] = piece(name)
+    made = {r: i for i, r in enumerate(node.records)}
     last = {x: i for i, r in enumerate(node.records) for x in r.inputs if isinstance(x, Record)}
+    until = {pieces[r]: made[r] for r in node.results}   # when the place of a result is written
+    read = {pieces[x]: i for i, r in enumerate(node.records) for x in r.inputs if x in pieces.keys() - made.keys()}
     spare: list[tuple[str, np.dtype]] = []
     own: dict[Record, tuple[str, np.dtype]] = {}
     whole = dict(w.names)
@@ -89,15 +91,20 @@ def call(node: Node, w: Emission) -> list[str]:
         w.names.update(pieces)
         leaf = w.direct.get(r)
         waits = leaf is not None and any(last[x] > i for x in last if w.schedule.root(x) is leaf)
-        for x in {x for x in r.inputs if isinstance(x, Record)}:
-            if x in own and last[x] == i:
+        for x in dict.fromkeys(x for x in r.inputs if isinstance(x, Record)):
+            if last[x] == i and x in own:
                 spare.append(own.pop(x))
+            elif x not in made and read.get(pieces.get(x, "")) == i < until.get(pieces[x], i):     # free until then
+                spare.append((pieces[x], x.value.dtype))
         if r not in places or waits:
-            slot = next((s for s in spare if s[1] == r.value.dtype), None)
+            end = len(made) if waits else last.get(r, i)
+            slot = next((s for s in reversed(spare)              # the newest: over what it reads
+                         if s[1] == r.value.dtype and end <= until.get(s[0], len(made))), None)
             if slot is None:
                 slot = free("piece", w.used), r.value.dtype
                 whole_piece = free(f"{slot[0]}_all", w.used)
-                w.bound.append(f"{whole_piece} = empty({(rows, *shape[1:])!r}, {w.dtype(r)})")
+                shown = (rows, *shape[1:])
+                w.bound.append(f"{whole_piece} = {w.function(scratch, 'scratch')}({shown!r}, {w.dtype(r)})")
                 cuts.append(f"{slot[0]} = {whole_piece}[:{shape[0]} - start]")
             else:
                 spare.remove(slot)

@@ -1,9 +1,9 @@
 """Generated text to native functions, kept on disk between processes (needs numba).
 
-A module's text is written to a folder of this user alone and compiled from there, since numba keeps machine code beside
-a source file. Its name is a hash of all that decides the machine code: the text, the signatures, the formulas of
-`elementary`, the versions, the processor. Where the folder cannot be had, cannot be written or holds something broken,
-the text is compiled in memory and nothing is said.
+What a text was compiled to lies in a folder of this user alone, in a file named by a hash of all that decides it: the
+text, the signatures, the formulas of `elementary`, the versions, the processor. To load it numba itself is not
+imported. Where the folder cannot be had, cannot be written or holds something broken, the text is compiled, and nothing
+is said.
 
 The folder is ``wengert`` in the user's cache folder (``XDG_CACHE_HOME``, ``LOCALAPPDATA`` or the platform's own). The
 environment variable ``WENGERT_CACHE`` names another, or turns the cache off with ``0``, ``off`` or nothing.
@@ -12,48 +12,31 @@ environment variable ``WENGERT_CACHE`` names another, or turns the cache off wit
 from __future__ import annotations
 
 import hashlib
+import marshal
 import os
 import stat
 import sys
 import tempfile
 import threading
-import time
-import types
-import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from functools import lru_cache
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import llvmlite.binding as llvm
-import numba
 import numpy as np
-from numba.core.compiler import Compiler, Flags
 
-from autodiff.compiler import elementary
+from autodiff.compiler.machine_code import Code, loaded, numba_folder
 
-MACHINE_CODE = "__pycache__"     # where numba puts it, beside the text
 LIMIT = 256 * 2**20             # bytes in the folder, above which the entries not used for longest go
-# NumPy's rules for division; no fast-math flag: what is not a reduction is NumPy's to the bit; no wrapper for C.
-# Never parallel: numba's threads and the BLAS's spin against each other.
-OPTIONS: dict[str, Any] = dict(nogil=True, error_model="numpy", boundscheck=False, no_cfunc_wrapper=True)
-
 KEPT = 64                       # modules whose functions stay in memory
+ENDING = ".code"
+DECIDING = "elementary.py", "object_code.py"        # files beside this one that decide what a text is compiled to
+PRELUDE = "from autodiff.compiler.elementary import *"      # what a text begins with that calls native functions
 
-loading = threading.Lock()
-
-
-class Apart(Compiler):
-    """Compiles what is called with arrays that share no memory.
-
-    LLVM would look whether they do before each loop, and takes neighbours for overlapping: that loop has no vectors.
-    """
-
-    def __init__(self, *arguments: Any) -> None:
-        flags = next(x for x in arguments if isinstance(x, Flags))
-        flags.noalias = True                # type: ignore[assignment, misc]
-        super().__init__(*arguments)        # type: ignore[no-untyped-call]
+linking = threading.Lock()
 
 
 def folder() -> Path | None:
@@ -67,10 +50,7 @@ def folder() -> Path | None:
     try:
         path = Path(chosen).expanduser().absolute() if chosen is not None else user_folder() / "wengert"
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if not private(path):
-            return None
-        (path / MACHINE_CODE).mkdir(mode=0o700, exist_ok=True)
-        return path if private(path / MACHINE_CODE) else None
+        return path if private(path) else None
     except (OSError, RuntimeError):         # not permitted, no such drive; no home
         return None
 
@@ -91,39 +71,39 @@ def user_folder() -> Path:
     return Path.home() / ("Library/Caches" if sys.platform == "darwin" else ".cache")
 
 
-def entry_name(source: str, functions: Mapping[str, str | None], options: Mapping[str, Any]) -> str:
+def entry_name(source: str, functions: Mapping[str, str | None], apart: bool) -> str:
     """A name that differs wherever the machine code might."""
-    parts = (source, Path(elementary.__file__).read_text(encoding="utf-8"), repr(sorted(functions.items())),
-             repr(sorted(options.items())), numba.__version__, llvm.llvm_version_info, np.__version__, sys.version,
+    settings = sorted((name, value) for name, value in os.environ.items() if name.startswith("NUMBA_"))
+    parts = (source, sorted(functions.items()), apart, *deciding(), np.__version__, sys.version, settings,
              llvm.get_process_triple(), llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten())
     return "k" + hashlib.sha256(repr(parts).encode()).hexdigest()[:40]
 
 
-def entry(folder: Path, name: str) -> list[Path]:
-    """The files of an entry: its text, then its machine code."""
-    return [folder / f"{name}.py", *(folder / MACHINE_CODE).glob(f"{name}.*")]
+@lru_cache(1)
+def deciding() -> tuple[Any, ...]:
+    """The text of what compiles, and its versions."""
+    files = [Path(__file__).with_name(name) for name in DECIDING] + [numba_folder() / "_version.py"]
+    return *(file.read_text(encoding="utf-8") for file in files), llvm.llvm_version_info
 
 
-def remove(folder: Path, name: str) -> None:
-    """Take an entry out of the folder; what another process has taken already does not matter."""
-    for path in entry(folder, name):
-        with suppress(OSError):
-            path.unlink()
+def kept(path: Path) -> list[Code]:
+    """What was stored there, marked as used now; an error where there is nothing, or something broken."""
+    data = path.read_bytes()
+    size = hashlib.sha256().digest_size
+    if hashlib.sha256(data[size:]).digest() != data[:size]:
+        raise ValueError(f"{path} is not what was written")
+    os.utime(path)
+    return [Code(*each) for each in marshal.loads(data[size:])]
 
 
-def store(path: Path, source: str) -> None:
-    """Have `source` at `path`, whole or not at all, marked as read now; OSError where that fails."""
-    text = source.encode()
-    if path.exists():
-        if path.read_bytes() == text:
-            os.utime(path, ns=(time.time_ns(), path.stat().st_mtime_ns))
-            return
-        remove(path.parent, path.stem)
+def store(path: Path, codes: Iterable[Code]) -> None:
+    """Have this at `path`, whole or not at all; OSError where that fails."""
+    text = marshal.dumps([tuple(code) for code in codes])
     prune(path.parent)
     handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(text)
+            file.write(hashlib.sha256(text).digest() + text)
         os.replace(temporary, path)
     except BaseException:
         os.unlink(temporary)
@@ -134,51 +114,27 @@ def prune(folder: Path, limit: int | None = None) -> None:
     """Take out the entries not used for longest, until what is left has three quarters of `limit` (`LIMIT`) bytes."""
     limit = LIMIT if limit is None else limit
     with suppress(OSError):                 # another process prunes too
-        sizes = {path.stem: sum(file.stat().st_size for file in entry(folder, path.stem))
-                 for path in sorted(folder.glob("k*.py"), key=lambda path: path.stat().st_atime_ns)}
+        sizes = {path: path.stat().st_size
+                 for path in sorted(folder.glob(f"k*{ENDING}"), key=lambda path: path.stat().st_mtime_ns)}
         total = sum(sizes.values())
         if total > limit:
-            for name, size in sizes.items():
+            for path, size in sizes.items():
                 if total > 0.75 * limit:
-                    remove(folder, name)
+                    path.unlink(missing_ok=True)
                     total -= size
 
 
-def compiled(source: str, file: str, functions: Mapping[str, str | None], options: Mapping[str, Any],
-             ) -> dict[str, Callable[..., Any]]:
-    """The functions of `source`, whose lines are said to be in `file`, as `built` returns them."""
-    module = types.ModuleType(Path(file).stem.strip("<>"))
-    exec(compile(source, file, "exec"), vars(module))
-    made: dict[str, Any] = {}
-    with loading, warnings.catch_warnings():
-        warnings.simplefilter("ignore", numba.NumbaWarning)
-        sys.modules[module.__name__] = module           # machine code read from disk looks for its globals there
-        try:
-            for name, signature in sorted(functions.items(), key=lambda item: item[1] is not None):
-                chosen = options if signature else {**options, "cache": False}
-                made[name] = numba.njit(signature, **chosen)(getattr(module, name))
-                setattr(module, name, made[name])
-        finally:
-            del sys.modules[module.__name__]
-    # The bare entry point: no look at the arguments' types, which costs as much as a small kernel.
-    return {name: next(iter(made[name].overloads.values())).entry_point
-            for name, signature in functions.items() if signature is not None}
-
-
-def built(source: str, functions: Mapping[str, str | None], *, allocating: bool = False,
-          apart: bool = False) -> dict[str, Callable[..., Any]]:
+def built(source: str, functions: Mapping[str, str | None], *, apart: bool = False) -> dict[str, Callable[..., Any]]:
     r"""Compile generated functions, or load their machine code from an earlier run.
 
     Parameters
     ----------
     source : str
-        The text of a module of plain functions, with its imports (`elementary.PRELUDE` for the native functions).
+        The text of a module of plain functions, with its imports (`PRELUDE` for the native functions).
         It must be our own: it is executed.
     functions : mapping of str to str or None
         The functions to compile, with numba's signature (``"void(float32[:, ::1], float32)"``); None for one that only
-        the others call.
-    allocating : bool
-        Whether a function makes arrays, reshapes or calls ``np.dot``. Without, an array argument costs 6 ns, not 33.
+        the others call. They give nothing, and make no arrays.
     apart : bool
         Whether what is written to shares no memory with any other argument: loops need not look then.
 
@@ -203,17 +159,18 @@ def built(source: str, functions: Mapping[str, str | None], *, allocating: bool 
     >>> x
     array([0., 2., 4.])
     """
-    options = {**OPTIONS, "_nrt": allocating, **({"pipeline_class": Apart} if apart else {})}
-    name = entry_name(source, functions, options)
+    name = entry_name(source, functions, apart)
     place = folder()
-    if place is not None:
-        path = place / f"{name}.py"
-        try:
-            store(path, source)
-            return compiled(source, str(path), functions, {**options, "cache": True})
-        except Exception:                   # a full disk, a broken entry; what is wrong with the text shows again below
-            remove(place, name)
-    return compiled(source, f"<{name}>", functions, options)
+    with linking:
+        if place is not None:
+            with suppress(Exception):               # no entry yet, or a broken one
+                return loaded(kept(place / f"{name}{ENDING}"))
+        codes: list[Code] = import_module("autodiff.compiler.object_code").compiled(      # late: it imports numba
+            source, f"<{name}>", functions, apart)
+        if place is not None:
+            with suppress(OSError):                 # a full disk
+                store(place / f"{name}{ENDING}", codes)
+        return loaded(codes)
 
 
 @lru_cache(KEPT)

@@ -14,16 +14,17 @@ import numpy as np
 
 from autodiff.compiler.recorded import Recorded, dependent
 from autodiff.compiler.specialised import Specialised
-from autodiff.compiler.tracing import Output, is_array, native, traced
-from autodiff.errors import CompileWarning, TracedValueError
+from autodiff.compiler.tracing import Output, is_array, native, sketched
+from autodiff.errors import CompileWarning, NoRuleError, TracedValueError
 from autodiff.record import Leaf
 from autodiff.sites import is_ours
 from autodiff.state import Setting, recording, tracing
 from autodiff.tape import Tape
 from autodiff.tensor import Tensor
 from autodiff.transforms import require_function
-from autodiff.tree import leaves_of, mapped
+from autodiff.tree import SEQUENCES, leaves_of, rebuilt
 
+ARRAYS = (np.ndarray, np.generic)
 MANY = 8                # kinds of arguments, after which a warning says that something changes at every call
 
 
@@ -49,7 +50,8 @@ class Compiled:
         """What the function returns."""
         if tracing.get():                                  # part of a larger program
             return self.f(*args, **keywords)
-        key = (signature(args), signature(keywords) if keywords else ())
+        given: list[Any] = []
+        key = (signature(args, given), signature(keywords, given) if keywords else ())
         keys = None
         try:
             kind = self.known[key]
@@ -63,7 +65,6 @@ class Compiled:
             kind, keys = self.first(key, args, keywords)
             if kind is None:
                 return keys
-        given = [x for x in (*leaves_of(args), *leaves_of(keywords)) if is_array(x)]
         random = kind.program.trace.keys
         if recording.get() and kind.recorded.wanted(given):
             if not random:
@@ -79,15 +80,13 @@ class Compiled:
         self.traces += 1
         try:
             with Setting(native, self.jit):
-                trace = traced(self.f, args, keywords, is_array)
+                trace = sketched(self.f, args, keywords, is_array)
         except TracedValueError:
             raise
         except Exception as error:
             result = self.f(*args, **keywords)             # what is wrong without compiling, too, is said there
             self.known[key] = None
-            said = str(error).partition("\n")[0]
-            warnings.warn(f"{self.name} is left eager: while it was recorded, {type(error).__name__}: {said}",
-                          CompileWarning, stacklevel=3)
+            warnings.warn(left_eager(self.name, error), CompileWarning, stacklevel=3)
             return None, result
         given = [x for x in (*leaves_of(args), *leaves_of(keywords)) if is_array(x)]
         found = self.known[key] = Kind(self, Specialised(trace, self.jit), given)
@@ -128,6 +127,7 @@ class Kind:
 
     def __init__(self, whole: Compiled, program: Specialised, given: list[Any]) -> None:
         self.program, self.result = program, program.trace.result
+        self.leaves = leaves_of(self.result)
         trace = program.trace
         tensors = [r for r, x in zip(trace.inputs, given) if isinstance(x, Tensor)]
         own = [leaf for leaf, held in trace.captured.items() if not is_ours(held.code)]
@@ -137,15 +137,22 @@ class Kind:
 
     def laid_out(self, outputs: list[Any], frame: Any) -> Any:
         """The outputs in the structure that the function returns, those as tensors that it gives as such."""
-        outputs = [Tensor.of(Leaf(y, False, frame)) if i in self.wrapped and not isinstance(y, Tensor) else y
-                   for i, y in enumerate(outputs)]
-        if type(self.result) is Output:
-            return outputs[self.result.number]
-        def leaf(y: Any) -> Any:
-            """An output, or a constant; an array of the caller's own."""
-            return outputs[y.number] if isinstance(y, Output) else np.copy(y) if type(y) is np.ndarray else y
+        outputs = list(outputs)
+        for i in self.wrapped:
+            if not isinstance(outputs[i], Tensor):
+                outputs[i] = Tensor.of(Leaf(outputs[i], False, frame))
+        # A constant that is an array is the caller's own, too.
+        return rebuilt(self.result, [outputs[y.number] if type(y) is Output else np.copy(y) if type(y) is np.ndarray
+                                     else y for y in self.leaves])
 
-        return mapped(leaf, self.result)
+
+def left_eager(name: str, error: Exception) -> str:
+    """Why a function could not be recorded: what was said, and where; what would help."""
+    what, *rest = str(error).split("\n")
+    where = [line for line in rest[:1] if line.startswith("  at ")]
+    advice = ["  To have it compiled make an operation of what has no rule: @ad.op above a function of arrays."]
+    said = [f"{name} is left eager: while it was recorded, {type(error).__name__}: {what}", *where]
+    return "\n".join(said + advice * isinstance(error, NoRuleError))
 
 
 def told_of_many(name: str, traces: int) -> None:
@@ -156,20 +163,28 @@ def told_of_many(name: str, traces: int) -> None:
                       "and give numbers that change as arrays: np.float64(lr).", CompileWarning, stacklevel=4)
 
 
-def signature(tree: Any) -> Any:
-    """What must be equal for a recorded program to fit: structure, shapes, dtypes; of what is no array, the value."""
-    if isinstance(tree, np.ndarray | np.generic):
+def signature(tree: Any, arrays: list[Any] | None = None) -> Any:
+    """What must be equal for a recorded program to fit: structure, shapes, dtypes; of what is no array, the value.
+
+    The arrays and tensors are added to `arrays`, in the order of `leaves_of`.
+    """
+    if isinstance(tree, ARRAYS):
+        if arrays is not None:
+            arrays.append(tree)
         return tree.shape, tree.dtype
     if isinstance(tree, Tensor):
+        if arrays is not None:
+            arrays.append(tree)
         value = tree.record.value
         return np.shape(value), value.dtype, tree.record.requires_grad
     if isinstance(tree, dict):
-        return type(tree), tuple((key, signature(value)) for key, value in tree.items())
-    if isinstance(tree, list | tuple):
-        return type(tree), tuple(map(signature, tree))
+        return type(tree), (*tree, *[signature(value, arrays) for value in tree.values()])
+    if isinstance(tree, SEQUENCES):
+        return type(tree), (*[signature(value, arrays) for value in tree],)
     if hasattr(tree, "named_parameters"):
+        parameters = tree.named_parameters()
         modes = tuple(module.training for _, module in tree.named_modules()) if hasattr(tree, "named_modules") else ()
-        return Same(tree), modes, tuple((path, signature(p)) for path, p in tree.named_parameters())
+        return Same(tree), modes, tuple((path, signature(p, arrays)) for path, p in parameters)
     if isinstance(tree, float | complex):
         return type(tree), repr(tree)                      # -0.0 == 0.0, and nan != nan
     if isinstance(tree, slice):

@@ -6,37 +6,32 @@ function in it, ``step``, is what a call runs. The last argument of a NumPy call
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from autodiff.compiler import parts
 from autodiff.compiler.lowering import pick
 from autodiff.compiler.numpy_calls import TOTALS, UFUNCS, WRITERS, check_labels, picked, product
+from autodiff.compiler.operands import Operands
 from autodiff.compiler.planning import Memory, planned, read_by
-from autodiff.compiler.schedule import LATE, VIEWS, Node, Schedule, row_by_row
+from autodiff.compiler.schedule import LATE, RESHAPES, VIEWS, Node, Schedule, row_by_row
 from autodiff.compiler.whole import Item
-from autodiff.kinds import Op
-from autodiff.naming import free, identifier
-from autodiff.ops import elementary as e
-from autodiff.ops import products, random, shapes
-from autodiff.program.literals import number_text
+from autodiff.naming import free
+from autodiff.ops import products, random
+from autodiff.ops.losses import one_hot
 from autodiff.program.passes import full, shape_of
 from autodiff.program.text import expression
-from autodiff.program.writing import ANY
 from autodiff.record import Record
 
 INDENT = "    "
-RESERVED = ("epoch", "done", "np", "memory", "bind", "step", "empty", "ndarray", "copyto", "errstate", "array")
-
-
 Verified = tuple[Callable[..., None], Record, list[Record]]
 
 
-class Emission:
-    """Writes a schedule; also the `Writer` that texts of views ask.
+class Emission(Operands):
+    """Writes a schedule.
 
     Parameters
     ----------
@@ -56,36 +51,14 @@ class Emission:
         Writes the call of a loop: ``kernels(node, emission)`` gives lines.
     """
 
-    exact = True
-
     def __init__(self, schedule: Schedule, inputs: list[Record], captured: list[Record], names: dict[Record, str],
                  donated: dict[Record, list[Record]], verified: Verified | None = None,
                  kernels: Callable[[Node, Emission], list[str]] | None = None) -> None:
-        self.schedule, self.kernels, self.wishes = schedule, kernels, names
-        self.used: dict[str, int] = dict.fromkeys(RESERVED, 1)
-        self.namespace: dict[str, Any] = {"np": np, "empty": np.empty, "ndarray": np.ndarray, "copyto": np.copyto,
-                                          "errstate": np.errstate, "array": np.array}
-        self.bound: list[str] = []                    # lines of `bind`
-        self.lines: list[str] = []                    # lines of `step`
-        self.prelude: list[str] = []                  # those of them that see to its arguments
+        super().__init__(schedule, inputs, captured, names, steady=kernels is not None)
+        self.kernels, self.donated = kernels, donated
         self.items: list[Item] = []
         self.epoch: list[str] = []                    # the function `epoch`, if there is one
-        self.names: dict[Record, str] = {}
-        self.stable: set[Record] = set()              # what is there before a call
-        self.numbers: dict[Any, str] = {}
-        self.functions: dict[Any, str] = {}
         self.keys: list[str] = []
-        self.rows: dict[str, str] = {}
-        self.donated = donated
-        self.inputs = [self.named(r) for r in inputs]
-        self.arguments = set(inputs)                  # and what shows them
-        self.early = set(inputs) | set(captured)      # what is there when a call begins
-        self.mixed = False                            # whether other lines stand between those of nodes
-        self.arrays = [r for r in captured if np.ndim(r.value)]
-        self.scalars = [r for r in captured if not np.ndim(r.value)]
-        self.captured = [self.named(r) for r in self.arrays]
-        self.scalar_names = [self.named(r) for r in self.scalars]
-        self.stable.update(self.arrays)
         fresh = {schedule.root(r) for r in schedule.outputs if r not in donated}
         schedule.lending |= {r for node in schedule.nodes for r in node.records
                              if not self.writable(node, r)}
@@ -95,11 +68,18 @@ class Emission:
         made = {r: i for i, node in enumerate(schedule.nodes) for r in node.results}
         read = {schedule.root(x): i for i, node in enumerate(schedule.nodes) for x in read_by(node)}     # last
         # Written where it belongs, unless something reads later what is there.
-        self.direct = {r: leaves[0] for r, leaves in donated.items() if r in own and read.get(leaves[0], -1) <= made[r]}
-        late = {schedule.root(r) for r in donated if r not in self.direct}
-        self.memory: Memory = planned(schedule, fresh | late, own - self.fresh - self.direct.keys())
+        self.direct: dict[Record, Record] = {}
+        self.given: set[Record] = set()
+        planned_for = own - self.fresh
+        for r, leaves in donated.items():
+            root = self.under(r)
+            if root in planned_for and root not in self.direct and read.get(leaves[0], -1) <= made[root]:
+                self.direct[root] = leaves[0]
+                self.given.add(r)
+        late = {schedule.root(r) for r in donated if r not in self.given}
+        self.memory: Memory = planned(schedule, fresh | late, planned_for - self.direct.keys())
         self.verified, self.verdict = verified, ""
-        waiting = True
+        waiting, start = True, 0
         for node in schedule.nodes:
             if waiting and node.level >= LATE:
                 waiting = False
@@ -108,121 +88,49 @@ class Emission:
                     verify, loss, leaves = verified
                     self.verdict = f"{self.function(verify, 'verify')}({', '.join(map(self.arg, [loss, *leaves]))})"
                     self.lines.append(self.verdict)
+                start = len(self.lines)
             self.emit(node)
         self.hand_over(early=waiting)
         if waiting:
             self.hand_over(early=False)
+        else:
+            self.lines[start:] = self.whole_or_not_at_all(self.lines[start:])
 
     def hand_over(self, early: bool) -> None:
         """Copies of what could not be written where it belongs at once."""
         late = {r for node in self.schedule.nodes if node.level >= LATE for r in node.records}
         for r, leaves in self.donated.items():
             if (self.schedule.root(r) in late) != early:
-                for leaf in leaves[r in self.direct:]:
+                for leaf in leaves[r in self.given:]:
                     self.between(f"copyto({self.arg(leaf)}, {self.arg(r)})")
 
-    # ---- names
+    def whole_or_not_at_all(self, lines: list[str]) -> list[str]:
+        """What changes parameters and state, where NumPy would raise errors if told so: without."""
+        late = [node for node in self.schedule.nodes if node.level >= LATE]
+        stored = sum(self.schedule.root(r) in node.records for node in late for r in self.donated)
+        in_blocks = any(line.startswith("for ") for line in lines)
+        if not in_blocks and (stored < 2 or all(node.loop is not None for node in late)):
+            return lines
+        return ["with errstate(all='ignore'):", *(INDENT + line for line in lines)]
 
-    def named(self, r: Record, wish: str = "") -> str:
-        """A name for a record, near the one it has."""
-        if r not in self.names:
-            wish = wish or self.wishes.get(r) or r.label or (r.op.name[:1] if r.op else "c")
-            self.names[r] = free(identifier(wish), self.used)
-        return self.names[r]
-
-    def arg(self, x: Any, level: int = ANY, r: Record | None = None) -> str:
-        """The text of an operand: its name, or a number."""
-        if not isinstance(x, Record):
-            return self.number(x)
-        if x not in self.names:
-            self.define_view(x)
-        return self.names[x]
-
-    def operand(self, x: Any, r: Record) -> str:
-        """The text of an operand that is broadcast: a number where it is one throughout."""
-        number = full(x) if isinstance(x, Record) else None
-        others = [shape_of(y) for y in r.inputs if y is not x]
-        if number is not None and np.broadcast_shapes(*others, ()) == np.shape(r.value):
-            return self.number(number)
-        return self.arg(x)
-
-    def number(self, x: Any) -> str:
-        """A number as a literal if that is what it is, else by a name."""
-        if isinstance(x, bool | int | str | None.__class__) or (type(x) is float and np.isfinite(x)):
-            return number_text(x) if type(x) in (int, float) else repr(x)
-        key = (type(x), repr(x))
-        if key not in self.numbers:
-            self.numbers[key] = name = free("c", self.used)
-            self.namespace[name] = x
-        return self.numbers[key]
-
-    def function(self, f: Any, wish: str) -> str:
-        """The name that a function is called by."""
-        if f not in self.functions:
-            self.functions[f] = name = free(identifier(wish), self.used)
-            self.namespace[name] = f
-        return self.functions[f]
-
-    def helper(self, op: Op) -> str:
-        """The name of an operation's forward."""
-        return self.function(op.forward, op.name)
-
-    def define_view(self, r: Record) -> None:
-        """A name for a view, where what it shows is there; a constant keeps its array."""
+    def under(self, r: Record) -> Record:
+        """What computes a record; of a view that leaves out leading axes of length one, what it shows."""
         view = self.schedule.views.get(r)
-        if full(r) is not None or view is None:
-            name = self.named(r, "c")
-            self.namespace[name] = r.value
-            self.stable.add(r)
-            return
-        source = self.arg(view)
-        if r.op is e.alias:
-            self.names[r] = source
-        else:
-            wish = f"{source}_T" if r.op in (shapes.transpose, shapes.swapaxes) else f"{source}_v"
-            text = self.reshaped(r, source) if r.op in (shapes.reshape, shapes.expand_dims, shapes.squeeze) \
-                else expression(r, self).text
-            line = f"{self.named(r, wish)} = {text}"
-            if self.fixed(r, view):
-                self.bound.append(line)
-            elif view in self.early:
-                self.prelude.append(line)
-            else:
-                self.between(line)
-        if self.fixed(r, view):
-            self.stable.add(r)
-        if view in self.arguments:
-            self.arguments.add(r)
-        if view in self.early:
-            self.early.add(r)
+        if view is None or r.op not in RESHAPES:
+            return r
+        missing = np.ndim(view.value) - np.ndim(r.value)
+        return view if shape_of(view) == (1,) * missing + shape_of(r) else r
 
-    def fixed(self, r: Record, view: Record) -> bool:
-        """Whether a view of memory can be made once: what would be a copy is made at each call."""
-        return view in self.stable and (r.op is not shapes.reshape or self.row_major(view))
-
-    def row_major(self, x: Record) -> bool:
-        """Whether an array is known to lie in memory row by row."""
-        root = self.schedule.root(x)
-        return self.schedule.in_order(x) and root not in self.arguments and (
-            (self.kernels is not None and root not in self.arrays) or bool(root.value.flags.c_contiguous))
-
-    def reshaped(self, r: Record, source: str) -> str:
-        """``x.reshape(shape)``."""
-        return f"{source}.reshape({np.shape(r.value)!r})"
+    def over(self, r: Record, x: Any) -> bool:
+        """Whether a result is written over this operand."""
+        offset = self.memory.offsets.get(r)
+        return offset is not None and self.memory.offsets.get(x) == offset
 
     # ---- lines
 
     def writable(self, node: Node, r: Record) -> bool:
         """Whether a node can write a result into memory that is given."""
         return node.loop is not None or r.op in WRITERS or (self.ufunc(r) is not None and row_by_row(r))
-
-    def ufunc(self, r: Record) -> np.ufunc | None:
-        """NumPy's ufunc that a record is a call of."""
-        assert r.op is not None
-        f = UFUNCS.get(r.op.forward, r.op.forward)
-        plain = isinstance(f, np.ufunc) and f.nout == 1 and f.signature is None and not r.options \
-            and r.op is not products.matmul
-        return f if plain and isinstance(f, np.ufunc) else None
 
     def emit(self, node: Node) -> None:
         """The lines of one node."""
@@ -235,6 +143,9 @@ class Emission:
             return
         self.guarded(r)
         out = self.place(r)
+        if out is None and r in self.fresh and r.op in WRITERS and r.op is not products.matmul and row_by_row(r):
+            out = self.named(r)
+            self.lines.append(f"{out} = empty({np.shape(r.value)!r}, {self.dtype(r)})")
         if out is None:
             text = f"{self.named(r)} = {self.call(r)}"
         else:
@@ -242,39 +153,25 @@ class Emission:
         self.lines.append(self.commented(text, r))
         self.items.append(Item(node, [text]))
 
-    def between(self, line: str) -> None:
-        """A line that is no node's."""
-        self.mixed = True
-        self.lines.append(line)
-
-    def contiguous(self, text: str) -> str:
-        """The name of an array whose rows lie one after the other: that of the text, or a copy."""
-        if text not in self.rows:
-            name = self.rows[text] = free(f"{re.split('[^A-Za-z_0-9]', text)[0]}_rows", self.used)
-            line = f"{name} = {self.function(np.ascontiguousarray, 'contiguous')}({text})"
-            if re.split(r"[^A-Za-z_0-9]", text)[0] in {self.names.get(r) for r in self.early}:
-                self.prelude.append(line)
-            else:
-                self.between(line)
-        return self.rows[text]
-
     def guarded(self, r: Record) -> None:
-        """Before class numbers are used, a look at whether they are any."""
-        place = {"one_hot": 0, "pick": 1, "less_one_hot": 1}.get(r.op.name if r.op is not None else "")
-        if place is None:
-            return
-        x, labels = r.inputs[1 - place], r.inputs[place]
+        """Before class numbers are spread into rows, a look at whether they are any."""
+        if r.op is one_hot:
+            self.check(r.inputs[0], shape_of(r.inputs[1])[-1])
+
+    def check(self, labels: Any, classes: int) -> None:
+        """Have class numbers looked at before they are used."""
         if isinstance(labels, Record) and labels.value.dtype.kind in "iu":
-            text = f"{self.function(check_labels, 'check_labels')}({self.arg(labels)}, {shape_of(x)[-1]})"
-            early = labels in self.early
-            if text not in self.lines and text not in self.prelude:
-                self.prelude.append(text) if early else self.between(text)
+            text = f"{self.function(check_labels, 'check_labels')}({self.arg(labels)}, {classes})"
+            if text not in self.rows:
+                self.rows[text] = text
+                self.ahead(text, labels)
 
     def place(self, r: Record) -> str | None:
         """The name of the memory a result is written into; None if it has none."""
         if r in self.direct:
-            self.names[r] = self.arg(self.direct[r])
-            self.stable.add(r)
+            if r not in self.stable:
+                self.names[r] = self.spread(self.direct[r], np.ndim(r.value))
+                self.stable.add(r)
             return self.names[r]
         if r not in self.memory.offsets:
             return None
@@ -283,13 +180,10 @@ class Emission:
             self.stable.add(r)
             offset = self.memory.offsets[r]
             strides = "" if self.kernels is not None or in_rows(r.value) else f", {r.value.strides!r}"
-            self.bound.append(f"{name} = ndarray({np.shape(r.value)!r}, {self.dtype(r)}, memory, {offset}{strides})")
+            text = f"ndarray({np.shape(r.value)!r}, {self.dtype(r)}, memory, {offset}{strides})"
+            self.bound.append(f"{name} = {self.rows.get(text, text)}")       # one array: NumPy sees it is in place
+            self.rows.setdefault(text, name)
         return name
-
-    def dtype(self, r: Record) -> str:
-        """The text of a record's dtype."""
-        dtype = r.value.dtype
-        return f"np.{dtype.name}" if dtype.isnative and dtype.name in np.__dict__ else self.number(dtype)
 
     def call(self, r: Record) -> str:
         """What computes a result in memory of its own."""
@@ -313,16 +207,6 @@ class Emission:
                 args.append(f"{key}={self.option(value)}")
         return f"{self.function(r.op.forward, r.op.name)}({', '.join(args)})"
 
-    def option(self, value: Any) -> str:
-        """The text of an option's value."""
-        plain = isinstance(value, bool | int | str | None.__class__) or (
-            isinstance(value, tuple) and all(isinstance(v, int) for v in value))
-        if plain and not isinstance(value, np.generic):
-            return repr(value)
-        name = free("option", self.used)
-        self.namespace[name] = value
-        return name
-
     def ufunc_call(self, r: Record, out: str = "") -> str:
         """``add(a, b, out)``."""
         f = self.ufunc(r)
@@ -342,11 +226,14 @@ class Emission:
 
     def text(self, results: list[str]) -> str:
         """The text of ``bind``."""
-        args = ", ".join([*self.inputs, *self.scalar_names, *self.keys])
+        arguments, ran = [*self.inputs, *self.scalar_names, *self.keys], [*self.prelude, *self.lines]
+        if len(ran) > parts.LONG and not self.epoch:
+            return parts.in_parts(self.captured, arguments, self.bound, ran, results, self.used)
+        args = ", ".join(arguments)
         lines = [f"def bind({', '.join(['memory', *self.captured])}):"]
         lines += [INDENT + line for line in self.bound]
         lines += ["", f"{INDENT}def step({args}):"]
-        lines += [2 * INDENT + line for line in (*self.prelude, *self.lines)]
+        lines += [2 * INDENT + line for line in ran]
         lines += [f"{2 * INDENT}return {', '.join(results)}{',' if len(results) == 1 else ''}" if results else
                   f"{2 * INDENT}return ()"]
         lines += ["", *(INDENT + line for line in self.epoch)]
@@ -359,7 +246,7 @@ class Emission:
         root = self.schedule.root(r)
         if not np.ndim(r.value):
             return name
-        own = r is root and root in (self.fresh | self.unplanned) and root not in given
+        own = r is root and (root in self.fresh or root in self.unplanned) and root not in given
         given.add(root)
         return name if own else f"array({name})"
 

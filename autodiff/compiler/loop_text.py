@@ -102,6 +102,12 @@ class Writer:
         self.scratch: list[str] = []                   # the dtypes of the rows that phases share
         self.kept = self.crossing()
 
+    def shape(self, role: str) -> tuple[int, ...]:
+        """The shape of an array as the loop sees it."""
+        if role == FULL:
+            return (self.loop.columns,) if self.flat else (self.loop.rows, self.loop.columns)
+        return {COLUMN: (self.loop.rows,), ROW: (self.loop.columns,), SCALAR: (1,)}[role]
+
     def seen(self, x: Record) -> Record:
         """The record of this loop that an operand is a view of, or itself."""
         y = x
@@ -378,6 +384,8 @@ class Writer:
             wanted = np.dtype(bool) if condition or f in LOGICAL else common
             args.append(text if x.value.dtype == wanted else f"np.{wanted.name}({text})" if wanted.kind != "b" else
                         f"({text} != 0)")
+        if f is operator.truediv and self.roles[r] == FULL and over_root(r.inputs[1]):
+            return f"divided({args[0]}, {args[1]})"
         text = SCALARS[f].format(*args)
         return text.replace("one", self.constant(1.0, common), 1) if f is np.reciprocal else text
 
@@ -387,6 +395,13 @@ def root(x: Record) -> Record:
     while x.op in VIEWED and isinstance(x.inputs[0], Record):
         x = x.inputs[0]
     return x
+
+
+def over_root(x: Any) -> bool:
+    """Whether a divisor is √v + ε, as in an optimiser's update: neither tiny nor negative."""
+    if not isinstance(x, Record) or x.op is None:
+        return False
+    return x.op.forward is np.sqrt or (x.op.forward in (operator.add, operator.mul) and any(map(over_root, x.inputs)))
 
 
 def indented(lines: Iterable[str]) -> list[str]:

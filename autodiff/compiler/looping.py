@@ -21,6 +21,7 @@ import numpy as np
 
 from autodiff.compiler.deferring import Deferred, deferred
 from autodiff.compiler.native_loop import NativeLoop, native_loop
+from autodiff.compiler.planning import workspace
 from autodiff.compiler.pulling import Pull, reached
 from autodiff.compiler.recorded import dependent
 from autodiff.compiler.specialised import Specialised, optimised
@@ -119,8 +120,8 @@ class Loop(Op):
         step = self.plain_step if tracing.get() or not self.native else self.step
         held = {id(step.trace.captured[r]): x for r, x in zip(body.constants, values[k + m:])}
         idle = self.spare.setdefault(step.memory.size, [])
-        workspace = idle.pop() if idle else np.empty(step.memory.size, np.uint8)
-        bound = step.bind(workspace, *[held[id(r)] for r in step.arrays])[0]
+        memory = idle.pop() if idle else workspace(step.memory.size)
+        bound = step.bind(memory, *[held[id(r)] for r in step.arrays])[0]
         scalars, sources = [held[id(r)] for r in step.scalars], step.key_sources
         carry, xs = values[:k], values[k:k + m]
         stacks = self.stacks(length)
@@ -136,7 +137,7 @@ class Loop(Op):
         if tracing.get():
             for stack in stacks:
                 stack[...] = stack[order[0]].copy()
-        idle.append(workspace)
+        idle.append(memory)
         return *carry, *stacks, *totals
 
     @cached_property

@@ -9,11 +9,23 @@ from typing import Any
 import numpy as np
 
 from autodiff.compiler.emission import Emission
+from autodiff.compiler.factors import in_rows, turned
 from autodiff.compiler.loop_text import BLOCK, Writer
-from autodiff.compiler.schedule import COLUMN, FULL, ROW, SCALAR, Loop, Node
+from autodiff.compiler.numpy_calls import WRITERS, converted
+from autodiff.compiler.schedule import Node
 from autodiff.compiler.whole import Item, Whole
 from autodiff.naming import free
 from autodiff.record import Record
+
+LINE = 64                       # bytes of the widest vector
+TRANSPOSED = """def {name}(x, y):
+    rows, columns = x.shape
+    for i in range(0, rows - {n} + 1, {n}):
+        for j in range(0, columns - {n} + 1, {n}):
+            turn(x, i, j, y)
+    for i in range(rows):
+        for j in range(columns - columns % {n} if i < rows - rows % {n} else 0, columns):
+            y[j, i] = x[i, j]"""
 
 
 @dataclass
@@ -34,7 +46,7 @@ class Native:
     constants: dict[Any, str] = field(default_factory=dict)
     whole: Whole | None = None
 
-    def call(self, node: Node, emission: Emission) -> list[str]:
+    def __call__(self, node: Node, emission: Emission) -> list[str]:
         """The lines that run a loop."""
         for r in node.records:
             emission.guarded(r)
@@ -43,13 +55,13 @@ class Native:
         writer.given = [*writer.reads]
         lines: list[str] = []
         for x, role in writer.reads.items():
-            arguments.append(argument(x, role, node.loop, emission))     # type: ignore[arg-type]
+            arguments.append(argument(x, writer.shape(role), emission))
         after: list[str] = []
         for r in node.results:
             if r in writer.over:
                 emission.place(r)
                 continue
-            arguments.append(result(r, node.loop, emission, lines, after))     # type: ignore[arg-type]
+            arguments.append(result(r, writer.shape(writer.roles[r]), emission, lines, after))
         for dtype in writer.scratch:
             name = free("row", emission.used)
             n = min(writer.loop.columns, BLOCK) if writer.flat else writer.loop.columns
@@ -62,6 +74,13 @@ class Native:
         text = f"{kernel.name}({', '.join(arguments)})"
         emission.prelude += lines
         return [f"{text:<56}{comment}", *after]
+
+    def transposed(self, dtype: Any) -> str:
+        """The name of the function that writes a transpose."""
+        if dtype.name not in self.kernels:
+            name, n = free("transposed", self.used), LINE // dtype.itemsize
+            self.kernels[dtype.name] = Kernel(name, TRANSPOSED.format(name=name, n=n), [f"{dtype.name}[:, ::1]"] * 2)
+        return self.kernels[dtype.name].name
 
     def kernel(self, writer: Writer) -> Kernel:
         """The function of a loop: one for all that do the same."""
@@ -105,13 +124,12 @@ class Native:
 
     def built(self) -> dict[str, Any]:
         """The compiled functions, by name."""
-        build = import_module("autodiff.compiler.cache").remembered            # late: it needs numba
-        prelude: str = import_module("autodiff.compiler.elementary").PRELUDE
+        cache = import_module("autodiff.compiler.cache")           # late: it needs llvmlite
         constants = "\n".join(f"{name} = {text}" for text, name in self.constants.items())
-        source = "\n\n".join(["import math\n\nimport numpy as np\n" + prelude, constants,
+        source = "\n\n".join([f"import math\n\nimport numpy as np\n{cache.PRELUDE}", constants,
                               *(kernel.text for kernel in self.kernels.values())]) + "\n"
         signatures = tuple((kernel.name, f"void({', '.join(kernel.types)})") for kernel in self.kernels.values())
-        return dict(build(source, signatures, self.whole is None)) if signatures else {}
+        return dict(cache.remembered(source, signatures, self.whole is None)) if signatures else {}
 
     def constant(self, x: Any, dtype: Any) -> str:
         """A number of a dtype, by a name."""
@@ -123,28 +141,35 @@ class Native:
         return self.constants[text]
 
 
-def argument(x: Record, role: str, loop: Loop, w: Emission) -> str:
-    """The text of what a loop reads: contiguous, of the loop's own shape."""
-    if role == SCALAR and not np.ndim(x.value):
-        return w.arg(x)
-    name, shape = w.arg(x), shape_in(role, loop)
-    steady = x in w.stable and w.row_major(x)
-    if steady and np.shape(x.value) == shape:
-        return name
-    text = name if np.shape(x.value) == shape else f"{name}.reshape({shape!r})"
+def laid_in_rows(r: Record, w: Any, out: str) -> str:
+    """A matrix copied into rows: a transpose by a function of its own."""
+    source = turned(r.inputs[0])
+    if not isinstance(w.kernels, Native) or source is None or r.value.dtype.char not in "fd":
+        return converted(r, w, out)
+    name = w.arg(source)
+    if source not in w.stable or not w.row_major(source):
+        name = w.contiguous(name)
+    return f"{w.kernels.transposed(r.value.dtype)}({name}, {out})"
+
+
+WRITERS[in_rows] = laid_in_rows
+
+
+def argument(x: Record, shape: tuple[int, ...], w: Emission) -> str:
+    """The text of what a loop reads: contiguous, of the loop's own shape; a number as it is."""
+    name = w.arg(x)
     if not np.ndim(x.value):
         return name
-    if steady:
-        flat = free(f"{name}_r", w.used)
-        w.bound.append(f"{flat} = {text}")
-        return flat
-    return w.contiguous(text)
+    same = np.shape(x.value) == shape
+    if x in w.stable and w.row_major(x):
+        return name if same else regrouped(name, shape, w)
+    if not same:
+        name += ".ravel()" if len(shape) == 1 else f".reshape({shape!r})"
+    return w.contiguous(name)
 
 
-def result(r: Record, loop: Loop, w: Emission, before: list[str], after: list[str]) -> str:
+def result(r: Record, shape: tuple[int, ...], w: Emission, before: list[str], after: list[str]) -> str:
     """The text of where a loop puts a result, and the lines that this takes."""
-    role = loop.roles[r]
-    shape = shape_in(role, loop)
     if not np.ndim(r.value):
         place = free(f"{w.named(r)}_at", w.used)
         w.bound.append(f"{place} = empty(1, {w.dtype(r)})")
@@ -157,13 +182,13 @@ def result(r: Record, loop: Loop, w: Emission, before: list[str], after: list[st
         return name if np.shape(r.value) == shape else f"{name}.reshape({shape!r})"
     if np.shape(r.value) == shape:
         return name
-    flat = free(f"{name}_r", w.used)
-    w.bound.append(f"{flat} = {name}.reshape({shape!r})")
-    return flat
+    return regrouped(name, shape, w)
 
 
-def shape_in(role: str, loop: Loop) -> tuple[int, ...]:
-    """The shape of an array as a loop sees it."""
-    if role == FULL:
-        return (loop.columns,) if loop.rows == 1 else (loop.rows, loop.columns)
-    return {COLUMN: (loop.rows,), ROW: (loop.columns,), SCALAR: (1,)}[role]
+def regrouped(name: str, shape: tuple[int, ...], w: Emission) -> str:
+    """The name of a steady array in another shape."""
+    text = f"{name}.reshape({shape!r})"
+    if text not in w.rows:
+        w.rows[text] = free(f"{name}_r", w.used)
+        w.bound.append(f"{w.rows[text]} = {text}")
+    return w.rows[text]

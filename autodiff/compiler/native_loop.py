@@ -62,7 +62,7 @@ class NativeLoop:
     def __init__(self, body: Body, program: Program) -> None:
         self.body = body
         self.views: dict[Record, View] = {}
-        self.buffers: list[str] = []
+        self.buffers: dict[str, Any] = {}                  # by name: memory of its own, like this
         self.lines: list[str] = []
         self.constants: dict[str, str] = {}
         self.work = 0
@@ -259,8 +259,7 @@ class NativeLoop:
     def buffer(self, like: Any) -> str:
         """The name of memory of its own."""
         name = self.fresh("b")
-        dtype = "bool_" if like.dtype.kind == "b" else like.dtype.name
-        self.buffers.append(f"{name} = np.empty({max(np.size(like), 1)}, np.{dtype})")
+        self.buffers[name] = like
         return name
 
     def fresh(self, letter: str) -> str:
@@ -272,21 +271,21 @@ class NativeLoop:
     def text(self) -> str:
         """The function."""
         constants = [f"{name} = {text}" for text, name in self.constants.items()]
-        lines = [f"def steps(length, reverse, {', '.join([*self.leaves, *self.results])}):",
-                 *(f"    {line}" for line in self.buffers), "    for turn in range(length):",
+        lines = [f"def steps(length, reverse, {', '.join([*self.leaves, *self.results, *self.buffers])}):",
+                 "    for turn in range(length):",
                  "        t = length - 1 - turn if reverse else turn", *(f"        {line}" for line in self.lines)]
         return "\n".join([*constants, "", *lines])
 
     def built(self) -> Callable[..., None]:
-        """The function, compiled."""
-        types = [f"{TYPES[v.dtype.char]}[::1]" for v in (*[r.value for r in self.body.leaves],
-                                                          *self.body.like[len(self.body.carry):])]
-        prelude: str = import_module("autodiff.compiler.elementary").PRELUDE
-        source = f"import math\n\nimport numpy as np\n{prelude}\n\n{self.text}\n"
-        signature = f"void({', '.join(['int64', 'boolean', *types])})"
-        found: Callable[..., None] = import_module("autodiff.compiler.cache").built(
-            source, {"steps": signature}, allocating=True)["steps"]
-        return found
+        """The function, compiled; its buffers are its own."""
+        buffers = [(max(np.size(like), 1), like.dtype) for like in self.buffers.values()]
+        dtypes = [*[v.dtype for v in (*[r.value for r in self.body.leaves], *self.body.like[len(self.body.carry):])],
+                  *[dtype for _, dtype in buffers]]
+        cache = import_module("autodiff.compiler.cache")
+        source = f"import math\n\nimport numpy as np\n{cache.PRELUDE}\n\n{self.text}\n"
+        signature = f"void({', '.join(['int64', 'boolean', *(f'{TYPES[dtype.char]}[::1]' for dtype in dtypes)])})"
+        steps: Callable[..., None] = cache.built(source, {"steps": signature})["steps"]
+        return lambda *arguments: steps(*arguments, *[np.empty(n, dtype) for n, dtype in buffers])
 
 
 def arranged(view: View, shape: tuple[int, ...], f: Callable[[Any], Any]) -> View:

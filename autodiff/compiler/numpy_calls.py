@@ -24,13 +24,28 @@ class Caller(Protocol):
     """Who writes calls: knows what operands and functions are called."""
 
     used: dict[str, int]
-    namespace: dict[str, Any]
+    rows: dict[str, str]
 
     def arg(self, x: Any, level: int = ANY, r: Record | None = None) -> str:
         """The text of an operand."""
 
     def function(self, f: Any, wish: str) -> str:
         """The name that a function is called by."""
+
+    def made(self, wish: str, value: Callable[[], Any]) -> str:
+        """The name of an array that does not depend on anything."""
+
+    def flat(self, x: Record) -> str:
+        """The name of a view of all elements in a row; "" if there is none that can be made once."""
+
+    def over(self, r: Record, x: Any) -> bool:
+        """Whether a result is written over this operand."""
+
+    def check(self, labels: Any, classes: int) -> None:
+        """Have class numbers looked at before they are used."""
+
+    def ahead(self, line: str, x: Record) -> None:
+        """A line that must come before the one that is being written, and after an operand is there."""
 
 
 UFUNCS: dict[Any, np.ufunc] = {
@@ -40,34 +55,58 @@ UFUNCS: dict[Any, np.ufunc] = {
     operator.or_: np.bitwise_or, operator.xor: np.bitwise_xor, operator.invert: np.invert,
 }
 
+UNSIGNED = {np.dtype(f"{order}i{n}"): np.dtype(f"{order}u{n}") for n in (1, 2, 4, 8) for order in "<>"}
+
+
 def check_labels(labels: Any, classes: int) -> None:
     """Raise if a class number is none: NumPy would count a negative one from the end."""
-    if labels.size:
-        unsigned = labels.view(f"u{labels.itemsize}") if labels.dtype.kind == "i" else labels
-        if unsigned.max() >= classes:
-            wrong = labels[unsigned >= classes].flat[0]
-            raise OperandError(f"there is a class number {wrong}, and {classes} classes, numbered 0 to {classes - 1}")
+    unsigned = labels.view(UNSIGNED.get(labels.dtype, labels.dtype))
+    if labels.size and np.maximum.reduce(unsigned, None) >= classes:
+        wrong = labels[unsigned >= classes].flat[0]
+        raise OperandError(f"there is a class number {wrong}, and {classes} classes, numbered 0 to {classes - 1}")
 
 
-def rows_of(n: int, w: Caller) -> str:
-    """The name of 0, 1, ... n - 1."""
-    name = f"rows_{n}"
-    w.namespace[name] = np.arange(n)
-    return name
+def places(rows: Any, labels: Any, shape: tuple[int, int]) -> Any:
+    """Where the element of each row lies that a class number names, counted through all rows.
+
+    Raises as `check_labels` does, which takes longer.
+    """
+    try:
+        return np.ravel_multi_index((rows, labels), shape)
+    except ValueError:
+        wrong = labels
+    return check_labels(wrong, shape[1])
+
+
+def labelled(x: Record, labels: Any, w: Caller) -> str:
+    """The text of the element of each row that a class number names: by one index where that is possible, faster."""
+    shape, given = np.shape(x.value), w.arg(labels)
+    rows = w.made(f"rows_{shape[0]}", lambda: np.arange(shape[0]))
+    flat = w.flat(x) if isinstance(labels, Record) and np.result_type(labels.value.dtype, np.intp) == np.intp else ""
+    if not flat:
+        w.check(labels, shape[1])
+        return f"{w.arg(x)}[{rows}, {given}]"
+    key = f"{given} in {shape}"
+    if key not in w.rows:
+        w.rows[key] = free(f"{given}_at", w.used)
+        w.ahead(f"{w.rows[key]} = {w.function(places, 'places')}({rows}, {given}, {shape!r})", labels)
+    return f"{flat}[{w.rows[key]}]"
 
 
 def picked(r: Record, w: Caller) -> str:
     """``x[rows, labels]``."""
     x, labels = r.inputs
     if np.ndim(x.value) != 2:
+        w.check(labels, shape_of(x)[-1])
         return f"{w.function(r.op.forward, 'pick')}({w.arg(x)}, {w.arg(labels)})"           # type: ignore[union-attr]
-    return f"{w.arg(x)}[{rows_of(shape_of(x)[0], w)}, {w.arg(labels)}]"
+    return labelled(x, labels, w)
 
 
 def less_hot(r: Record, w: Caller, out: str) -> str:
-    """A copy of rows, and one off where the labels say."""
+    """Rows, and one off where the labels say."""
     x, labels = r.inputs
-    return f"copyto({out}, {w.arg(x)}); {out}[{rows_of(shape_of(x)[0], w)}, {w.arg(labels)}] -= 1"
+    copied = "" if w.over(r, x) else f"copyto({out}, {w.arg(x)}); "
+    return f"{copied}{labelled(r, labels, w)} -= 1"
 
 
 def product(r: Record, w: Caller, out: str = "") -> str:
@@ -92,18 +131,24 @@ def reduction(ufunc: np.ufunc, name: str) -> Callable[[Record, Caller, str], str
 def summed(r: Record, w: Caller, out: str) -> str:
     """A sum over what was broadcast; over many rows a product with ones."""
     x = r.inputs[0]
-    n = shape_of(x)[0]
-    if np.ndim(x.value) == 2 and shape_of(r) == shape_of(x)[1:] and n > shapes.MANY and x.value.dtype.char in "fd":
-        ones = free("ones", w.used)
-        w.namespace[ones] = np.ones(n, x.value.dtype)
+    was, shape = shape_of(x), shape_of(r)
+    if len(was) == 2 and shape == was[1:] and was[0] > shapes.MANY and x.value.dtype.char in "fd":
+        kind = "" if x.value.dtype == np.float64 else f"_{x.value.dtype.name}"
+        ones = w.made(f"ones_{was[0]}{kind}", lambda: np.ones(was[0], x.value.dtype))
         return f"{w.function(np.dot, 'dot')}({ones}, {w.arg(x)}, {out})"
-    return f"{out}[...] = {w.function(shapes.summed_to, 'sum_to')}({w.arg(x)}, {np.shape(r.value)!r})"
+    if shape == was[1:]:
+        return f"{w.function(np.add.reduce, 'add_reduce')}({w.arg(x)}, 0, None, {out})"
+    if len(was) == len(shape):
+        axes = tuple(i for i, n in enumerate(shape) if n == 1 != was[i])
+        return f"{w.function(np.add.reduce, 'add_reduce')}({w.arg(x)}, {axes!r}, None, {out}, True)"
+    return f"{out}[...] = {w.function(shapes.summed_to, 'sum_to')}({w.arg(x)}, {shape!r})"
 
 
 def chosen(r: Record, w: Caller, out: str) -> str:
     """One choice laid over the other."""
     condition, first, second = r.inputs
-    return f"copyto({out}, {w.arg(second)}); copyto({out}, {w.arg(first)}, where={w.arg(condition)})"
+    base = f"copyto({out}, {w.arg(second)})" if isinstance(second, Record) else f"{out}.fill({w.arg(second)})"
+    return f"{base}; copyto({out}, {w.arg(first)}, where={w.arg(condition)})"
 
 
 def converted(r: Record, w: Caller, out: str) -> str:

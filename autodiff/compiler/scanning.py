@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from autodiff.compiler.lazy import NumbersNeededError
 from autodiff.compiler.looping import called, loop_of
 from autodiff.compiler.pulling import NAME
 from autodiff.compiler.steps import Body
-from autodiff.compiler.tracing import is_array, native, seen, traced
+from autodiff.compiler.tracing import is_array, native, seen, sketching, traced
 from autodiff.errors import OperandError, ShapeError
 from autodiff.explain import no_numbers
 from autodiff.kinds import select
@@ -94,6 +95,8 @@ def scan(f: Callable[[Any, Any], Any], init: Any, xs: Any = None, *, length: int
     array([20., 18., 12.])
     """
     require_function(NAME, f)
+    if sketching.get():
+        raise NumbersNeededError("a step is recorded on numbers")
     init, xs = mapped(given, init), mapped(given, xs)
     n = steps_in(leaves_of(xs), names_in(xs, "xs"), length)
     if checkpoint is None or checkpoint is False or n == 0:

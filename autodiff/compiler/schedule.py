@@ -346,4 +346,7 @@ def is_view(r: Record) -> bool:
         return False
     if r.op is e.alias:
         return True
-    return isinstance(r.value, np.ndarray) and isinstance(x.value, np.ndarray) and np.may_share_memory(r.value, x.value)
+    if not isinstance(r.value, np.ndarray) or not isinstance(x.value, np.ndarray) or (
+            r.op is indexing.item and not r.value.ndim):                # a number
+        return False
+    return bool(r.op is shapes.reshape and x.value.flags.c_contiguous) or np.may_share_memory(r.value, x.value)

@@ -10,12 +10,16 @@ import numpy as np
 
 from autodiff.compiler import blocks
 from autodiff.compiler.emission import Emission
+from autodiff.compiler.factors import LARGE, arranged
+from autodiff.compiler.lazy import settled
 from autodiff.compiler.loop_text import fits as can_be_native
 from autodiff.compiler.loops import Native
 from autodiff.compiler.lowering import folded, lowered, unspread, without_rows
+from autodiff.compiler.parts import defined
+from autodiff.compiler.planning import workspace
 from autodiff.compiler.schedule import scheduled
 from autodiff.compiler.tracing import Trace
-from autodiff.program.passes import Program, shared
+from autodiff.program.passes import Program, copy_of, rewritten, shared, value_of
 from autodiff.program.trimming import trimmed
 from autodiff.record import Leaf, Record
 from autodiff.tape import Tape
@@ -52,13 +56,16 @@ class Specialised:
             if held not in known:
                 trace.captured[Leaf(held.value, False, _getframe(), held.label)] = held
         program = optimised(trace.program, jit)
+        settled((*trace.inputs, *trace.program.records))
+        if trace.sketch:
+            trace.sketch.over = True
         outputs = list(program.outputs.values())
         leaves = {held: leaf for leaf, held in trace.captured.items()}
         giving: dict[Record, list[Record]] = {}
         for i, held in donated.items():
             giving.setdefault(outputs[i], []).append(leaves[held])
         native = Native()
-        fits, kernels = (can_be_native, native.call) if jit else (blocks.fits, blocks.call)
+        fits, kernels = (can_be_native, native) if jit else (blocks.fits, blocks.call)
         early = None if first is None else [outputs[i] for i in first]
         self.schedule = scheduled(program, fits if jit or any(map(fits, program.records)) else None, early)
         if not jit:
@@ -66,6 +73,7 @@ class Specialised:
         self.emission = Emission(self.schedule, trace.inputs, list(trace.captured), names_of(trace), giving,
                                  verified and (verified[0], outputs[0], [leaves[held] for held in checked]), kernels)
         self.epochs = jit and native.joined(self.emission, epochs) and bool(self.emission.epoch)
+        self.one_call = native.whole is not None          # all of it is one native function
         given: set[Record] = set()
         results = [self.emission.result(r, given) if isinstance(r, Record) else self.emission.number(r)
                    for r in outputs if r not in giving]
@@ -79,6 +87,7 @@ class Specialised:
             self.emission.namespace.update(native.built())
         self.bind = self.made(python)
         self.more = bool(self.scalars or self.key_sources)
+        self.own: set[Record] = set()                 # captured, and nobody else can give them another array
         self.idle: list[tuple[list[tuple[Record, Any]], Callable[..., Any], Any]] = []
 
     @property
@@ -91,7 +100,8 @@ class Specialised:
     @property
     def tape(self) -> Tape:
         """The program as a tape: what is drawn and listed."""
-        outputs = [r for r in optimised(self.trace.program, native=False).outputs.values() if isinstance(r, Record)]
+        program = optimised(with_numbers(self.trace.program), native=False)
+        outputs = [r for r in program.outputs.values() if isinstance(r, Record)]
         return Tape(*[Tensor.of(r) for r in outputs if np.ndim(r.value) == 0 or len(outputs) == 1] or
                     [Tensor.of(r) for r in outputs])
 
@@ -111,7 +121,7 @@ class Specialised:
     def made(self, python: str) -> Callable[..., Any]:
         """The function ``bind`` of the text."""
         namespace = dict(self.emission.namespace)
-        exec(compile(python, "<compiled>", "exec"), namespace)
+        defined(python, namespace)
         found: Callable[..., Any] = namespace["bind"]
         return found
 
@@ -157,14 +167,27 @@ class Specialised:
 
     def fresh(self) -> tuple[list[tuple[Record, Any]], Callable[..., Any], Callable[..., Any]]:
         """What is captured now, and a function with a workspace of its own that works on it."""
-        held = [(r, r.value) for r in self.arrays]
-        return held, *self.bind(np.empty(self.memory.size, np.uint8), *[array for _, array in held])
+        held = [(r, r.value) for r in self.arrays if r not in self.own]
+        return held, *self.bind(workspace(self.memory.size), *[r.value for r in self.arrays])
 
 
 def optimised(program: Program, native: bool) -> Program:
     """The passes, in order: no unused outputs, composites taken apart, constants folded, the same computed once."""
-    program = shared(unspread(folded(lowered(trimmed(program), native))))
-    return program if native else without_rows(program)
+    program = unspread(folded(lowered(trimmed(program), native)))
+    settled(program.records)
+    return shared(arranged(program)) if native else without_rows(shared(arranged(program, LARGE)))
+
+
+def with_numbers(program: Program) -> Program:
+    """The program with the values that its leaves give now."""
+    def rule(r: Record, state: Program) -> Record:
+        if r.op is None:
+            return r
+        made = copy_of(r, r.inputs)
+        made.value = r.op.forward(*map(value_of, r.inputs), **r.options)
+        return made
+
+    return rewritten(program, rule)
 
 
 def names_of(trace: Trace) -> dict[Record, str]:

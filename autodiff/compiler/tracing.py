@@ -6,7 +6,7 @@ closure) is captured by reference, so that a later call sees what they hold then
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from sys import _getframe
@@ -14,11 +14,12 @@ from typing import Any
 
 import numpy as np
 
+from autodiff.compiler.lazy import Sketch, lazy
 from autodiff.errors import ReplayError, TracedValueError
 from autodiff.leaks import refuse_leaks
 from autodiff.ops.elementary import alias
 from autodiff.ops.random import Key, keys_drawn
-from autodiff.program.passes import Program, substituted, without_arrays
+from autodiff.program.passes import Program, copy_of, rewritten, substituted, without_arrays
 from autodiff.record import NO_OPTIONS, Leaf, Record, Variable, next_serial
 from autodiff.sites import is_ours
 from autodiff.state import Setting, grad_mode, tracing, transform_now
@@ -28,7 +29,9 @@ from autodiff.transforms import argument_name
 from autodiff.tree import leaves_of, names_in, rebuilt
 
 NAME = "ad.compile"
+DATA = (Tensor, np.ndarray, np.generic)
 native: ContextVar[bool] = ContextVar("autodiff.native", default=False)   # whether what is recorded will run natively
+sketching: ContextVar[Sketch | None] = ContextVar("autodiff.sketching", default=None)
 
 
 @dataclass
@@ -50,6 +53,8 @@ class Trace:
         The random draws, in order.
     differentiable : list of Record
         Captured records that require grad and that an output depends on.
+    sketch : Sketch, optional
+        Where it was recorded without numbers.
     """
 
     program: Program
@@ -58,6 +63,7 @@ class Trace:
     result: Any
     keys: list[Key]
     differentiable: list[Record]
+    sketch: Sketch | None = None
 
 
 @dataclass(frozen=True)
@@ -65,6 +71,23 @@ class Output:
     """Stands, in the structure of a result, for the output of this number."""
 
     number: int
+
+
+def sketched(f: Callable[..., Any], args: Sequence[Any], keywords: dict[str, Any], dynamic: Callable[[Any], bool],
+             name: str = NAME) -> Trace:
+    """As `traced`, on arrays that are computed only where the function needs their numbers.
+
+    A function that writes to such an array, as some operations do inside, is traced again on numbers.
+    """
+    sketch = Sketch()
+    try:
+        with Setting(sketching, sketch):
+            return traced(f, args, keywords, dynamic, name)
+    except TracedValueError:
+        raise
+    except Exception:                        # what is wrong with the function shows again
+        sketch.over = True
+        return traced(f, args, keywords, dynamic, name)
 
 
 def traced(f: Callable[..., Any], args: Sequence[Any], keywords: dict[str, Any], dynamic: Callable[[Any], bool],
@@ -88,7 +111,7 @@ def traced(f: Callable[..., Any], args: Sequence[Any], keywords: dict[str, Any],
         If a value left the tape as a Python number or a plain array: what depends on it would be frozen. If the
         function writes to a tensor, which a later call would not do again.
     """
-    start = next_serial()
+    start, sketch = next_serial(), sketching.get()
     inputs: list[Record] = []
 
     def argument(x: Any, name: str) -> Any:
@@ -96,7 +119,7 @@ def traced(f: Callable[..., Any], args: Sequence[Any], keywords: dict[str, Any],
         if not dynamic(x):
             return x
         value = x.record.value if isinstance(x, Tensor) else x[()] if x.ndim == 0 else x
-        leaf = Variable(value, value.dtype.kind == "f", _getframe(), name)
+        leaf = Variable(lazy(value, sketch) if sketch else value, value.dtype.kind == "f", _getframe(), name)
         inputs.append(leaf)
         return Tensor.of(leaf if leaf.requires_grad else seen(leaf))
 
@@ -128,13 +151,22 @@ def traced(f: Callable[..., Any], args: Sequence[Any], keywords: dict[str, Any],
     tape = sorted(read.union(recorded), key=lambda r: r.serial)
     refuse_frozen(tape, inputs, start, name)
     program, captured = closed_over(Program({str(i): r for i, r in enumerate(outputs)}), tape, inputs, start)
+    if sketch:                                     # what the function keeps for itself is not the program's
+        program = rewritten(program, lambda r, state: r if r.op is None else copy_of(r, r.inputs))
     wanted = {held for held in captured.values() if held.requires_grad}
-    return Trace(program, inputs, captured, structure, keys, sorted(wanted, key=lambda r: r.serial))
+    return Trace(program, inputs, captured, structure, keys, sorted(wanted, key=lambda r: r.serial), sketch)
 
 
-def seen(leaf: Record) -> Record:
+def stand_ins(tensors: Iterable[Tensor]) -> list[Tensor]:
+    """Aliases of leaves, of which numbers are computed only where they are needed, if that is how it is traced."""
+    sketch = sketching.get()
+    return [Tensor.of(seen(t.record, lazy(t.record.value, sketch))) if sketch else t for t in tensors]
+
+
+def seen(leaf: Record, value: Any = None) -> Record:
     """An alias of a leaf that requires no grad: a result, so that what is computed from it is recorded."""
-    made = Record(alias, (leaf,), NO_OPTIONS, leaf.value, False, _getframe(), None, None)
+    value = leaf.value if value is None else value
+    made = Record(alias, (leaf,), NO_OPTIONS, value, False, _getframe(), None, None)
     made.label = leaf.label
     return made
 
@@ -182,4 +214,4 @@ def closed_over(program: Program, tape: list[Record], inputs: list[Record],
 
 def is_array(x: Any) -> bool:
     """Whether a leaf of the arguments is data: an array, a NumPy scalar or a Tensor."""
-    return isinstance(x, Tensor | np.ndarray | np.generic)
+    return isinstance(x, DATA)

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from autodiff.compiler.factors import SMALL, turned
 from autodiff.compiler.loop_text import SCALARS
 from autodiff.compiler.schedule import LATE, Node, several
 from autodiff.naming import free
-from autodiff.ops import products, shapes
+from autodiff.ops import products
 from autodiff.program.passes import shape_of
 from autodiff.record import Record
 
@@ -27,10 +28,8 @@ if TYPE_CHECKING:
     from autodiff.compiler.loop_text import Writer
     from autodiff.compiler.loops import Native
 
-SMALL = 20_000                # multiply-adds of all products together: below, a call of BLAS costs more than its work
 NODES = 32                    # loops and products in one function: LLVM takes more than linear time
 ROW = 2_000                   # elements of a loop, likewise
-TRANSPOSING = (shapes.transpose, shapes.swapaxes)
 TAKEN = frozenset(("np", "math", "i", "j", "k", "b", "q", "x", "y", "samples", "targets", "order", "numbers", "losses",
                    "done", "stopped"))
 LOCALS = re.compile(r"\b([xyasvkntp]|[nkb]x|by)(\d+)\b|\b(rows|columns|start|n)\b")
@@ -132,16 +131,29 @@ class Whole:
 
     def add_loop(self, i: int, item: Item, writer: Writer) -> bool:
         """A loop, its local names its own."""
-        known = {}
+        known, lines = {}, writer.lines
         for name, kind, (text, x) in zip(writer.parameters, writer.types, zip(item.arguments, writer.given)):
             number = self.numbers.get(x) if x is not None else None
+            row = self.row_of(text)
+            if row is not None:                            # the matrix itself: each parameter costs a call its time
+                text, kind = row, kind.replace("[::1]", "[:, ::1]")
+                lines = [within_row(name, line) for line in lines]
             known[name] = number or self.parameter(text, kind)
-        for line in writer.lines:
+        for line in lines:
             self.lines.append(LOCALS.sub(lambda m: known.get(m[0]) or f"{m[0]}__{i}", line))
         for r in item.node.results:
             if not np.ndim(r.value):
                 self.numbers[r] = f"{known[writer.names[r]]}[0]"
         return True
+
+    def row_of(self, text: str) -> str | None:
+        """The matrix of one row that an array is, laid flat."""
+        made = next((source for source, name in self.emission.rows.items() if name == text), "")
+        found = re.fullmatch(r"(\w+)\.reshape\(\((\d+),\)\)", made)
+        if found is None:
+            return None
+        shapes = [np.shape(r.value) for r, name in self.emission.names.items() if name == found[1]]
+        return found[1] if all(shape == (1, int(found[2])) for shape in shapes) else None
 
     def add_number(self, i: int, r: Record) -> bool:
         """A number from numbers."""
@@ -198,14 +210,11 @@ class Whole:
         """The text of a matrix that lies in memory row by row, and whether the operand is its transpose."""
         if not isinstance(x, Record) or np.ndim(x.value) != 2:
             return None, False
-        turned = x.op in TRANSPOSING and x.op.forward(np.empty((2, 3)), **x.options).shape == (3, 2)
-        source = x.inputs[0] if turned else x
-        if not isinstance(source, Record) or np.ndim(source.value) != 2:
-            return None, False
+        source = turned(x) or x
         name = self.emission.arg(source)
         if source not in self.emission.stable or not self.emission.row_major(source):
             name = self.emission.contiguous(name)
-        return name, turned
+        return name, source is not x
 
     def handed_out(self) -> list[str]:
         """Lines that give the numbers which the program returns."""
@@ -295,3 +304,8 @@ class Whole:
         lines += [f"{ended} = epoch({contiguous}({x}), {contiguous}({y}), {first}, {row}, {place})",
                   f"{w.named(loss)} = {w.dtype(loss)}({place}[0])"]
         return [*lines, f"if not {ended}:", f"    {w.verdict}"] if self.stops else lines
+
+
+def within_row(name: str, line: str) -> str:
+    """A line that reads a flat array, for the matrix of one row that it is."""
+    return re.sub(rf"\b{name}\[", f"{name}[0, ", re.sub(rf"\b{name}\.shape\[0", f"{name}.shape[1", line))

@@ -23,7 +23,8 @@ def surprise(p: Any, t: Any) -> Any:
     >>> ad.binary_cross_entropy(np.array([0.5, 0.0]), np.array([1.0, 1.0])).round(4)
     array([  0.6931, 100.    ])
     """
-    return -(t * floored(np.log, p) + (1 - t) * floored(np.log1p, -p))
+    with np.errstate(divide="ignore"):
+        return -(t * np.maximum(np.log(p), LOG_FLOOR) + (1 - t) * np.maximum(np.log1p(-p), LOG_FLOOR))
 
 
 def floored(log: Any, x: Any) -> Any:

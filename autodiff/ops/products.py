@@ -10,6 +10,8 @@ import numpy as np
 
 from autodiff.kinds import Op, same
 
+LARGE = 10_000          # elements from which memory counts
+
 
 def rows(a: Any) -> Any:
     """An array as a matrix whose rows are its vectors along the last axis."""
@@ -56,7 +58,12 @@ def affine(x: Any, W: Any, b: Any = None) -> Any:
     if b is not None and b.ndim > 1:
         raise ValueError("the bias is a vector")
     z = x.dot(W.T) if x.ndim == 2 else x @ W.T
-    return z if b is None else z + b
+    if b is None:
+        return z
+    if z.size > LARGE and type(z) is np.ndarray and z.dtype is b.dtype and z.shape[-1] == b.size:
+        z += b                                                     # in the product's own memory
+        return z
+    return z + b
 
 
 # For two matrices `dot` gets there in half the time of `@` when they are small.

@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from autodiff.errors import GradientError
 from autodiff.kinds import Op, linear_op
+from autodiff.tensor import Tensor
 
 BLAS_DTYPES = "fd"          # float32 and float64, as dtype.char
 MANY = 16
@@ -121,3 +123,11 @@ diag         = linear_op("diag",         lambda x, k=0: np.diag(x, k),          
 
 concatenate = Op(lambda *xs, axis=0: np.concatenate(xs, axis), "concatenate").variadic(parted)
 stack = Op(lambda *xs, axis=0: np.stack(xs, axis), "stack").variadic(layers)
+
+
+def un_broadcast(c: Any, shape: tuple[int, ...]) -> Any:
+    """The contribution summed over the axes along which the input was broadcast."""
+    try:
+        return sum_to(c, shape=shape) if isinstance(c, Tensor) else summed_to(c, shape)
+    except (ValueError, IndexError):
+        raise GradientError(f"the rule gave a contribution of shape {c.shape} to an input of shape {shape}") from None

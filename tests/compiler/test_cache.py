@@ -1,11 +1,15 @@
 """Generated text to native functions: right whatever the folder holds, loaded without compiling, safe to load from."""
 
 import errno
+import hashlib
+import inspect
+import marshal
 import os
 import subprocess
 import sys
 import threading
 import time
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 
 import numba
@@ -13,9 +17,8 @@ import numpy as np
 import pytest
 from numba.core import dispatcher
 
-from autodiff.compiler import cache
-from autodiff.compiler.cache import built
-from autodiff.compiler.elementary import PRELUDE
+from autodiff.compiler import cache, elementary, machine_code, object_code
+from autodiff.compiler.cache import PRELUDE, built
 
 TEXT = f"""{PRELUDE}
 
@@ -52,16 +55,13 @@ def works(kernels):
     return list(kernels) == ["apply"]
 
 
-def files(place, ending):
-    return sorted(place.glob(f"**/*{ending}"))
-
-
-def test_the_text_is_kept_beside_its_machine_code(place):
+def test_machine_code_is_kept(place):
     assert works(built(TEXT, FUNCTIONS))
-    assert [path.read_text() for path in files(place, ".py")] == [TEXT]
-    assert len(files(place, ".nbc")) == 1           # of what only others call there is none
-    assert not files(place, ".tmp")
-    assert place.stat().st_mode & 0o077 == 0
+    (path,) = place.glob("*")
+    (code,) = cache.kept(path)                      # of what only others call there is none
+    assert code.name == "apply" and code.text
+    assert path.suffix == cache.ENDING
+    assert place.stat().st_mode & 0o077 == path.stat().st_mode & 0o077 == 0
 
 
 def test_the_second_time_nothing_is_compiled(no_compiler):
@@ -79,14 +79,26 @@ def test_without_an_entry_it_is_compiled(no_compiler):
 CHILD = """
 import sys
 import numpy as np
-from numba.core import dispatcher
 from autodiff.compiler.cache import built
 from tests_text import TEXT, FUNCTIONS
 if sys.argv[1] == "load":
-    del dispatcher._FunctionCompiler.compile
+    sys.modules["autodiff.compiler.object_code"] = None
 x, out = np.zeros(3), np.ones(3)
-built(TEXT, FUNCTIONS)["apply"](x, out)
-print(out.tolist(), "autodiff.compiler.cache" in sys.modules)
+kernel = built(TEXT, FUNCTIONS)["apply"]
+for wrong in (x, None), (x, x.astype("f4")), (x,):
+    try:
+        kernel(*wrong)
+    except TypeError:
+        pass
+    else:
+        sys.exit(f"accepted {wrong}")
+kernel(x, out)
+print(out.tolist(), "numba" in sys.modules)
+if sys.argv[1] == "load":               # numba is none the worse for it
+    import numba
+    sums = numba.njit("float64(float64[::1])")(lambda x: np.append(x, x + np.random.rand(3) * 0).sum())
+    kernel(x, out)
+    print(out.tolist(), sums(out))
 """
 
 
@@ -99,11 +111,10 @@ def child(tmp_path, how):
 
 
 def test_processes_write_one_entry_at_once_and_a_later_one_loads_it(place, tmp_path):
-    for group in (["compile", "compile"], ["load"]):
+    for group, said in (["compile", "compile"], "True\n"), (["load"], "False\n[1.0, 1.0, 1.0] 6.0\n"):
         for process in [child(tmp_path, how) for how in group]:
-            out, err = process.communicate(timeout=100)
-            assert (out, err) == ("[1.0, 1.0, 1.0] True\n", "")
-    assert len(files(place, ".py")) == 1 and not files(place, ".tmp")
+            assert process.communicate(timeout=100) == (f"[1.0, 1.0, 1.0] {said}", "")
+    assert len(list(place.glob("*"))) == 1
 
 
 def test_threads_build_the_same_and_different_texts_at_once():
@@ -112,12 +123,14 @@ def test_threads_build_the_same_and_different_texts_at_once():
         assert all(works(kernels) for kernels in pool.map(lambda text: built(text, FUNCTIONS), texts))
 
 
-@pytest.mark.parametrize("ending", [".nbc", ".nbi", ".py"])
-@pytest.mark.parametrize("harm", [lambda data: b"", lambda data: data[:len(data) // 2], lambda data: b"\0" * len(data)],
-                         ids=["empty", "half", "zeros"])
-def test_a_broken_entry_is_made_anew(place, no_compiler, ending, harm):
+@pytest.mark.parametrize("harm", [
+    lambda data: b"", lambda data: data[:len(data) // 2], lambda data: b"\0" * len(data), lambda data: data[:-1] + b"x",
+    lambda data: data + b"x", lambda data: data.replace(b"apply", b"reply"), lambda data: signed(b"nothing"),
+    lambda data: signed(marshal.dumps([(*marshal.loads(data[32:])[0][:4], ("no_such_symbol",))]))],
+    ids=["empty", "half", "zeros", "end", "more", "name", "nothing", "unknown symbol"])
+def test_a_broken_entry_is_made_anew(place, no_compiler, harm):
     built(TEXT, FUNCTIONS)
-    (path,) = files(place, ending)
+    (path,) = place.glob("*")
     path.write_bytes(harm(path.read_bytes()))
     assert works(built(TEXT, FUNCTIONS))
     assert works(built(TEXT, FUNCTIONS))
@@ -125,12 +138,16 @@ def test_a_broken_entry_is_made_anew(place, no_compiler, ending, harm):
     assert works(built(TEXT, FUNCTIONS))
 
 
-def test_a_changed_text_is_never_run(place):
-    built(TEXT, FUNCTIONS)
-    (path,) = files(place, ".py")
-    path.write_text(TEXT.replace("+ x", "+ 2"))
-    assert works(built(TEXT, FUNCTIONS))
-    assert path.read_text() == TEXT
+def signed(text):
+    """An entry as it is written."""
+    return hashlib.sha256(text).digest() + text
+
+
+def test_what_machine_code_needs_is_known_before_it_is_linked(monkeypatch):
+    (code,) = object_code.compiled(TEXT, "<text>", FUNCTIONS, False)
+    assert {"numba_adapt_ndarray", "PyExc_TypeError", "_Py_NoneStruct"} <= set(code.needs)
+    with pytest.raises(RuntimeError, match="needs what is not there: no_such_symbol"):
+        machine_code.loaded([code._replace(needs=(*code.needs, "no_such_symbol"))])
 
 
 @pytest.mark.parametrize("value", ["", "0", "off", " OFF "])
@@ -143,10 +160,9 @@ def test_the_cache_can_be_turned_off(monkeypatch, tmp_path, value):
 
 
 @pytest.mark.parametrize("mode", [0o720, 0o702, 0o777, 0o1777])
-@pytest.mark.parametrize("part", [".", "__pycache__"])
-def test_a_folder_that_others_may_write_to_is_not_used(place, part, mode):
+def test_a_folder_that_others_may_write_to_is_not_used(place, mode):
     assert cache.folder() == place
-    (place / part).chmod(mode)
+    place.chmod(mode)
     assert cache.folder() is None
     assert works(built(TEXT, FUNCTIONS))
     assert not [path for path in place.glob("**/*") if path.is_file()]
@@ -205,15 +221,7 @@ def test_a_full_disk_is_not_noticed(place, monkeypatch, where):
     target, name = {"write": (os, "fdopen"), "replace": (os, "replace"), "mkstemp": (cache.tempfile, "mkstemp")}[where]
     monkeypatch.setattr(target, name, full)
     assert works(built(TEXT, FUNCTIONS))
-    assert not files(place, ".tmp") and not files(place, ".py")
-
-
-def test_a_disk_that_fills_up_while_machine_code_is_written(place, monkeypatch):
-    def full(self, name, data):
-        raise OSError(errno.ENOSPC, "No space left on device")
-    monkeypatch.setattr("numba.core.caching.IndexDataCacheFile._save_data", full)
-    assert works(built(TEXT, FUNCTIONS))
-    assert not files(place, ".py") and not files(place, ".nbi")
+    assert not list(place.glob("*"))
 
 
 def test_what_cannot_be_compiled_is_told_and_leaves_nothing(place):
@@ -221,40 +229,47 @@ def test_what_cannot_be_compiled_is_told_and_leaves_nothing(place):
         built("def f(x):\n    x.no_such_thing()\n", {"f": "void(float32[::1])"})
     with pytest.raises(SyntaxError):
         built("def f(x:\n", {"f": "void(float32[::1])"})
-    assert not files(place, ".py") and not files(place, ".nbi")
+    assert not list(place.glob("*"))
 
 
 def test_the_name_follows_whatever_decides_the_machine_code(monkeypatch):
-    names = {cache.entry_name(TEXT, FUNCTIONS, cache.OPTIONS)}
-    names.add(cache.entry_name(TEXT + " ", FUNCTIONS, cache.OPTIONS))
-    names.add(cache.entry_name(TEXT, {**FUNCTIONS, "apply": "void(float32[::1], float32[::1])"}, cache.OPTIONS))
-    names.add(cache.entry_name(TEXT, FUNCTIONS, {**cache.OPTIONS, "boundscheck": True}))
-    for target, value in ((numba, "__version__"), (np, "__version__"), (sys, "version")):
+    def name(source=TEXT, functions=FUNCTIONS, apart=False):
+        cache.deciding.cache_clear()
+        return cache.entry_name(source, functions, apart)
+    names = {name(), name(TEXT + " "), name(functions={**FUNCTIONS, "apply": "void(float32[::1], float32[::1])"}),
+             name(apart=True)}
+    for target, what, value in ((np, "__version__", "0"), (sys, "version", "0"),
+                                (cache.llvm, "llvm_version_info", (0,)),
+                                (cache.llvm, "get_host_cpu_name", lambda: "another"),
+                                (cache.llvm, "get_process_triple", lambda: "another")):
         with monkeypatch.context() as patch:
-            patch.setattr(target, value, "0")
-            names.add(cache.entry_name(TEXT, FUNCTIONS, cache.OPTIONS))
-    for asked in ("get_host_cpu_name", "get_process_triple"):
-        with monkeypatch.context() as patch:
-            patch.setattr(cache.llvm, asked, lambda: "another")
-            names.add(cache.entry_name(TEXT, FUNCTIONS, cache.OPTIONS))
-    assert len(names) == 9
-    assert cache.entry_name(TEXT, dict(reversed(FUNCTIONS.items())), cache.OPTIONS) in names
+            patch.setattr(target, what, value)
+            names.add(name())
+    with monkeypatch.context() as patch:
+        patch.setenv("NUMBA_OPT", "1")
+        names.add(name())
+    assert len(names) == 10
+    assert name(functions=dict(reversed(FUNCTIONS.items()))) in names
+
+
+def test_the_name_holds_numbas_version_and_the_text_of_what_compiles():
+    *files, llvm_version = cache.deciding()
+    assert files == [inspect.getsource(elementary), inspect.getsource(object_code), inspect.getsource(numba._version)]
+    assert numba.__version__ in files[-1]
 
 
 def test_the_entries_not_used_for_longest_go(place, monkeypatch):
     assert cache.folder() == place
     for i, name in enumerate(["ka", "kb", "kc", "kd"]):
-        (place / f"{name}.py").write_text("x" * 10)
-        (place / "__pycache__" / f"{name}.f-1.py311.1.nbc").write_text("x" * 90)
-        os.utime(place / f"{name}.py", (1000 + i, 0))
+        (place / f"{name}.code").write_bytes(signed(marshal.dumps([("x" * 100, b"", "", "", ())])))
+        os.utime(place / f"{name}.code", (1000 + i, 1000 + i))
     (place / "notes.txt").write_text("not ours")
-    text = (place / "ka.py").read_text()
-    cache.store(place / "ka.py", text)              # used: now the youngest
-    cache.prune(place, limit=400)
-    assert len(files(place, ".py")) == 4            # at the limit nothing goes
-    cache.prune(place, limit=390)
-    assert [path.stem for path in files(place, ".py")] == ["ka", "kd"]
-    assert [path.name[:2] for path in files(place, ".nbc")] == ["ka", "kd"]
+    size = (place / "ka.code").stat().st_size
+    assert cache.kept(place / "ka.code")[0].name == "x" * 100              # used: now the youngest
+    cache.prune(place, limit=4 * size)
+    assert len(list(place.glob("*.code"))) == 4                            # at the limit nothing goes
+    cache.prune(place, limit=4 * size - 1)
+    assert sorted(path.stem for path in place.glob("*.code")) == ["ka", "kd"]
     assert (place / "notes.txt").exists()
 
 
@@ -262,16 +277,15 @@ def test_a_new_entry_prunes_old_ones_and_stays_itself(place, monkeypatch):
     monkeypatch.setattr(cache, "LIMIT", 1)
     for text in (TEXT, TEXT + "\n"):
         assert works(built(text, FUNCTIONS))
-        assert [path.read_text() for path in files(place, ".py")] == [text]
+        assert [path.stem for path in place.glob("*")] == [cache.entry_name(text, FUNCTIONS, False)]
 
 
-def test_numbas_own_warnings_are_not_shown():
-    text = "import numpy as np\n\ndef f(a, b, o):\n    np.dot(a, b, o)\n"
-    kernel = built(text, {"f": "void(float32[:, :], float32[:, :], float32[:, ::1])"}, allocating=True)["f"]
-    a = np.arange(16, dtype=np.float32).reshape(4, 4)[:, ::2].copy()
-    out = np.empty((4, 4), np.float32)
-    kernel(a, a.T, out)
-    np.testing.assert_array_equal(out, a @ a.T)
+def test_numbas_own_warnings_are_not_shown(monkeypatch):
+    def warning(*arguments, _njit=numba.njit, **options):
+        warnings.warn("about to change", numba.NumbaWarning, stacklevel=2)
+        return _njit(*arguments, **options)
+    monkeypatch.setattr(numba, "njit", warning)
+    assert works(built(TEXT, FUNCTIONS))
 
 
 def test_a_function_of_another_item_size_is_refused_and_the_rest_is_trusted():

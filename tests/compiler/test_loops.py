@@ -91,7 +91,7 @@ def test_the_same_program_has_the_same_text_and_one_entry_in_the_cache(tmp_path,
         cache.remembered.cache_clear()
         return step.source
     assert len({source() for _ in range(4)}) == 1
-    assert len(list((tmp_path / "kept").glob("*.py"))) == 1
+    assert len(list((tmp_path / "kept").glob("*.code"))) == 1
 
 
 @pytest.mark.parametrize("shape", [(blocks.LARGE,), (blocks.LARGE + 7,), (blocks.LARGE // 64 + 3, 64),

@@ -6,6 +6,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 import autodiff as ad
+from autodiff.compiler.lowering import less_one_hot
 from autodiff.compiler.planning import ALIGNED, Memory, read_by, release, room, taken
 from autodiff.compiler.specialised import Specialised
 from autodiff.compiler.tracing import is_array, traced
@@ -50,7 +51,8 @@ def check(whole):
             assert last <= begun or done <= made, whole.source
             if last == begun:               # s is written while r is read: over it exactly
                 assert memory.offsets[r] == memory.offsets[s]
-                assert s.op.kind == "elementwise" and r.value.shape == s.value.shape and r.value.dtype == s.value.dtype
+                assert s.op.kind == "elementwise" or s.op is less_one_hot
+                assert r.value.shape == s.value.shape and r.value.dtype == s.value.dtype
     assert memory.size <= memory.unshared
     assert memory.unshared == sum(map(room, memory.offsets))
 
@@ -88,6 +90,29 @@ def test_elementwise_operations_are_done_in_place():
 
     whole = specialised(chain, X)
     assert len(set(whole.memory.offsets.values())) == 1
+
+
+def test_operators_are_done_in_place_too():
+    """They are called as ufuncs, like exp and sin."""
+    whole = specialised(lambda x: (1 - (-(np.exp(x) * 2) + 1) / 3).sum(), X)
+    check(whole)
+    assert len(set(whole.memory.offsets.values())) == 1
+
+
+def test_ones_are_taken_off_in_place():
+    """Off softmax(z) at each row's class, for the last who reads that; the first needs a copy."""
+    def f(z, labels, others):
+        def loss(z):
+            return (ad.cross_entropy_of_labels(z, labels) + ad.cross_entropy_of_labels(z, others)).sum()
+
+        return np.tanh(ad.grad(loss)(z)).sum()
+
+    args = X, np.array([0, 3, 1]), np.array([2, 2, 0])
+    whole = specialised(f, *args)
+    check(whole)
+    lines = [line for line in whole.source.splitlines() if "-= 1" in line]
+    assert ["copyto(" in line for line in lines] == [True, False]
+    assert ad.compile(f, jit=False)(*args) == f(*args)
 
 
 def test_what_is_handed_out_is_not_planned():

@@ -117,6 +117,17 @@ def test_the_learning_rate_may_change():
     assert w.data.tolist() == [0.5]
 
 
+@pytest.mark.parametrize("start", [[1.0, 2.0], 1.0])
+def test_a_learning_rate_of_zero_moves_nothing_and_keeps_counting(start):
+    w = nn.Parameter(start)
+    optimizer = nn.optim.Adam([w], lr=0.1)
+    optimizer.lr = 0
+    w.grad = np.ones(w.shape)
+    optimizer.step()
+    assert np.array_equal(w.data, start)
+    assert optimizer.state[0]["step"] == 1
+
+
 def test_a_gradient_that_is_not_finite_is_not_hidden():
     w = nn.Parameter([1.0, 1.0])
     w.grad = np.array([np.nan, 1.0])
@@ -218,3 +229,97 @@ def test_a_state_that_does_not_fit_changes_nothing():
         "it is for 2 parameters, and there are 1", "dampening=0.5 is not supported",
         "momentum_buffer of w has shape (3,), and w (2,)"]
     assert (a.lr, a.state) == (0.1, {})
+
+
+# ---- block by block
+
+OPTIMISERS = {
+    "adam": lambda ps: nn.optim.Adam(ps, lr=0.05, weight_decay=0.1), "eps": lambda ps: nn.optim.Adam(ps, eps=0.1),
+    "momentum": lambda ps: nn.optim.SGD(ps, 0.1, 0.9), "nesterov": lambda ps: nn.optim.SGD(ps, 0.1, 0.9, True, 0.1),
+    "decay": lambda ps: nn.optim.SGD(ps, 0.1, weight_decay=0.1),
+}
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("make", OPTIMISERS.values(), ids=OPTIMISERS)
+def test_blocks_change_no_bit(make, dtype, monkeypatch):
+    """Not even at the edges: blocks of 1, 3 and 64 elements, and one for all."""
+    rng = np.random.default_rng(0)
+    shapes = [(7, 11), (64,), (65,), (1, 1), (0, 3), ()]
+    starts = [rng.normal(size=shape).astype(dtype) for shape in shapes]
+    gradients = [[rng.normal(size=shape).astype(dtype) for shape in shapes] for _ in range(4)]
+
+    def trained(elements):
+        monkeypatch.setattr(nn.optim, "BLOCK", elements * np.dtype(dtype).itemsize)
+        params = [nn.Parameter(start) for start in starts]
+        optimizer = make(params)
+        for gs in gradients:
+            for p, g in zip(params, gs, strict=True):
+                p.grad = np.array(g)
+            optimizer.step()
+        return [p.data for p in params] + [value for kept in optimizer.state.values() for value in kept.values()]
+
+    whole = trained(10**6)
+    for elements in (1, 3, 64):
+        np.testing.assert_equal(trained(elements), whole)
+
+
+def test_blocks_of_arrays_that_do_not_lie_row_by_row(monkeypatch):
+    monkeypatch.setattr(nn.optim, "BLOCK", 16)
+    start, g = np.arange(12.0).reshape(3, 4), np.linspace(-1, 1, 12).reshape(3, 4)
+    held = [np.asfortranarray(start), np.repeat(start, 2, axis=1)[:, ::2], start.copy()]
+    moved = []
+    for array in held:
+        p = ad.as_tensor(array, requires_grad=True)
+        optimizer = nn.optim.Adam([p], lr=0.1)
+        for _ in range(3):
+            p.grad = g.copy()
+            optimizer.step()
+        assert p.data is array
+        moved.append(array)
+    assert np.array_equal(moved[0], moved[2])
+    assert np.array_equal(moved[1], moved[2])
+
+
+@pytest.mark.parametrize("make", OPTIMISERS.values(), ids=OPTIMISERS)
+def test_an_update_of_ones_own_may_build_on_ours(make):
+    """`update` is in units of the learning rate: half of it is half the step."""
+    rng = np.random.default_rng(1)
+    start, gradients = rng.normal(size=5), rng.normal(size=(4, 5))
+
+    def trained(half):
+        p = nn.Parameter(start)
+        optimizer = make([p])
+        if half:
+            kind = type(optimizer)
+            optimizer.__class__ = type("Half", (kind,), {
+                "update": lambda self, i, g: 0.5 * kind.update(self, i, g), "lr": 0.0})
+            optimizer.lr *= 2
+        for g in gradients:
+            p.grad = g.copy()
+            optimizer.step()
+        return p.data
+
+    assert np.allclose(trained(half=True), trained(half=False), rtol=1e-13)
+
+
+def test_a_parameter_counts_as_written_before_it_is(monkeypatch):
+    """A step that is cut short within a parameter leaves no tape that could be walked back unnoticed."""
+    monkeypatch.setattr(nn.optim, "BLOCK", 16)
+    w = nn.Parameter(np.ones(8), name="w")
+    loss = (w ** 2).sum()
+    loss.backward()
+    optimizer, turns = nn.optim.Adam([w]), []
+
+    def direction(g, kept, numbers):
+        turns.append(1)
+        if len(turns) == 3:
+            raise KeyboardInterrupt
+        return g
+
+    monkeypatch.setattr(optimizer, "direction", direction)
+    with pytest.raises(KeyboardInterrupt):
+        optimizer.step()
+    assert len(set(w.data)) == 2
+    with pytest.raises(ad.MutationError, match="w, used by"):
+        loss.backward()

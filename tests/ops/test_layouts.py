@@ -119,6 +119,23 @@ def test_reductions_over_an_axis_beside_an_empty_one():
         assert x.grad.shape == (0, 3)
 
 
+@pytest.mark.parametrize("bias", [(4,), (1,), ()])
+@pytest.mark.parametrize("rows", [(5,), (), (2, 5), (0,)])
+@pytest.mark.parametrize("dtypes", [("f4", "f4", "f4"), ("f4", "f4", "f8"), ("f8", "f4", "f4"), ("f4", "f4", ">f4"),
+                                    ("i8", "i8", "f8"), ("f2", "f2", "f4"), ("f8", "f8", "i8")])
+def test_the_bias_is_added_as_numpy_adds_it(dtypes, rows, bias):
+    """Also where the sum does not fit the product's memory; and no operand is written to."""
+    rng = np.random.default_rng(0)
+    for n_out in (4, 1):
+        x, W, b = operands = [np.asarray(rng.integers(-9, 9, shape)).astype(dtype)
+                              for shape, dtype in zip([(*rows, 3), (n_out, 3), bias], dtypes)]
+        before = [v.copy() for v in operands]
+        y = ad.linear(x, W, b)
+        assert y.dtype == (x @ W.T + b).dtype
+        np.testing.assert_array_equal(y, x @ W.T + b)
+        np.testing.assert_equal(operands, before)
+
+
 @pytest.mark.parametrize(
     "shapes",
     [
