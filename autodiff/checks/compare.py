@@ -12,7 +12,7 @@ import numpy as np
 from autodiff.checks.differences import derivative, richardson
 from autodiff.checks.doctor.backprop import Backprop, fit
 from autodiff.checks.doctor.diagnosis import BUDGET, Diagnosis, diagnose
-from autodiff.checks.doctor.evidence import patience, weighed
+from autodiff.checks.doctor.evidence import depth, weighed
 from autodiff.checks.manual import called_with, misshapen, parts_of, resolved
 from autodiff.checks.noise import TOO_NOISY, Measurement, Reference, measure, precision
 from autodiff.checks.numeric import blame, kink_lines
@@ -136,11 +136,11 @@ def compare(loss: Tensor, manual: Manual, names: Mapping[str, Tensor] | None = N
         wrong = [entry.name for entry in best.values() if entry.verdict == DIFFERS]
         if function is not None:
             reading = read(function, tape, inputs or {}, values=telling[1].values)
-        diagnosis = telling[1].diagnosis(telling[2], patience(reading, wrong))
+        diagnosis = telling[1].diagnosis(telling[2], *depth(reading, wrong, tape))
         if reading is not None:
             told = weighed(diagnosis.explanations, reading, wrong, tape)
             diagnosis = replace(diagnosis, explanations=told, note=diagnosis.note if not told or
-                                told == diagnosis.explanations else "")
+                                not reading.certain or told == diagnosis.explanations else "")
         best = {r: replace(entry, explanations=tuple(
                     e for e in diagnosis.each or diagnosis.explanations if entry.name in e.params))
                 if entry.verdict == DIFFERS else entry for r, entry in best.items()}
@@ -327,8 +327,8 @@ class Judge:
         size = float(np.max(sum(terms), initial=0)) if terms else 0.0
         return float(np.max(reference.tolerance, initial=0)) <= TOO_NOISY * reference.eps * size
 
-    def diagnosis(self, given: Mapping[Record, Any], seconds: float = BUDGET) -> Diagnosis:
-        """Why those that differ do."""
+    def diagnosis(self, given: Mapping[Record, Any], seconds: float = BUDGET, several: bool = True) -> Diagnosis:
+        """Why those that differ do: by one mistake, or by `several`."""
         tolerances, wrong = {}, set()
         usable = {}
         for r, yours in given.items():
@@ -340,8 +340,10 @@ class Judge:
             tolerances[r] = np.where(reference.kinked, np.inf, reference.tolerance).astype(float)
             if entry.verdict == DIFFERS and entry.sides_with != "you":
                 wrong.add(r)
+        if not wrong:
+            return Diagnosis()
         try:
-            return diagnose(self.tape, usable, tolerances, wrong, self.values, seconds) if wrong else Diagnosis()
+            return diagnose(self.tape, usable, tolerances, wrong, self.values, seconds, several)
         except Exception as error:                  # the verdict stands, whatever becomes of its explanation
             return Diagnosis((), f"{FAILED} ({type(error).__name__}: {error}); please report it, with this loss")
 

@@ -18,6 +18,8 @@ from autodiff.ops import arithmetic as a
 from autodiff.ops import contraction, cumulative, elementary, indexing, products, reductions, shapes
 from autodiff.ops import stable as s
 from autodiff.ops.indexing import put_together
+from autodiff.program.passes import value_of
+from autodiff.record import Record
 
 Rule = Callable[..., Any]
 
@@ -215,7 +217,8 @@ def mistakes_at(edge: Edge) -> Iterator[Mistake]:
     assert op is not None
     y, x = edge.r.value, edge.x.value
     rule = right(op, i)
-    yield from catalogue(op, i, y, x)
+    if not (op in (a.multiply, a.divide) and is_number(edge.r.inputs[1 - i])):             # else they are all factors
+        yield from catalogue(op, i, y, x)
     if op in (shapes.transpose, shapes.swapaxes, shapes.moveaxis):
         yield Mistake("missing-transpose", lambda g, y, x, **o: np.reshape(g, np.shape(x)), "reshaped", 1.2)
         if np.shape(y) == np.shape(x):
@@ -227,6 +230,11 @@ def mistakes_at(edge: Edge) -> Iterator[Mistake]:
     if op in PRODUCTS or edge.x.op is None or np.shape(y) != np.shape(x):
         yield from mistakes_of_looping(edge, rule)
     yield from mistakes_of_summing(edge, rule)
+
+
+def is_number(x: Any) -> bool:
+    """Whether an operand is a constant of one element."""
+    return not (isinstance(x, Record) and x.requires_grad) and np.size(value_of(x)) == 1
 
 
 def catalogue(op: Op, i: int, y: Any, x: Any) -> Iterator[Mistake]:
@@ -248,24 +256,32 @@ def catalogue(op: Op, i: int, y: Any, x: Any) -> Iterator[Mistake]:
         yield Mistake(LOCAL, lambda g, y, x, **o: rule(np.ones_like(g), y, x, **o), "without g", 1.5)
 
 
+def of_leaf(x: Record) -> bool:
+    """Whether this is a leaf, or one turned, shaped otherwise, or a part of one."""
+    return x.op is None or (x.op in (indexing.item, shapes.transpose, shapes.swapaxes, shapes.reshape)
+                            and isinstance(x.inputs[0], Record) and x.inputs[0].op is None)
+
+
 def mistakes_of_looping(edge: Edge, rule: Rule) -> Iterator[Mistake]:
     """A loop over samples or places that overwrites instead of adding up: only the last counts, or the first."""
     y = edge.r.value
     if isinstance(y, tuple):
         return
-    if np.ndim(y) > 1 and edge.x.op is None:
+    if np.ndim(y) > 1 and of_leaf(edge.x):
         corner = np.zeros(np.shape(y))
         corner[(-1,) * np.ndim(y)] = 1.0
         yield Mistake("overwritten-accumulation", lambda g, y, *x, **o: rule(g * corner, y, *x, **o), "the very last", 1.3,
                       "the very last")
-    for axis in {0, np.ndim(y) - 1} if np.ndim(y) else ():
+    chosen_from = edge.r.op is indexing.items and not edge.i and of_leaf(edge.x)
+    only = "scatter" if chosen_from else "overwritten-accumulation" if of_leaf(edge.x) else "dropped-path"
+    for axis in range(np.ndim(y)) if chosen_from else {0, np.ndim(y) - 1} if np.ndim(y) else ():
         n = np.shape(y)[axis]
         if n < 2:
             continue
-        extra = 0.8 if edge.x.op is not None else 0.0
+        extra = 0.0 if of_leaf(edge.x) else 0.8
         for at, said, more in ((n - 1, "last", 0.0), (0, "first", 0.2)):
             chosen = np.reshape(np.arange(n) == at, (n,) + (1,) * (np.ndim(y) - 1 - axis))
-            yield Mistake("overwritten-accumulation", lambda g, y, *x, chosen=chosen, **o: rule(g * chosen, y, *x, **o),
+            yield Mistake(only, lambda g, y, *x, chosen=chosen, **o: rule(g * chosen, y, *x, **o),
                           f"the {said} of axis {axis}", 1.1 + more + extra, f"only the {said} along axis {axis}")
             if n > 2:
                 yield Mistake("dropped-path", lambda g, y, *x, chosen=chosen, **o: rule(g * ~chosen, y, *x, **o),
@@ -280,6 +296,11 @@ def mistakes_of_indexing(op: Op, i: int, rule: Rule) -> Iterator[Mistake]:
     def overwritten(g: Any, y: Any, x: Any, *arrays: Any, index: Any) -> Any:
         return indexing.index_update(np.zeros_like(x), indexing.filled(index, arrays) if arrays else index, g)
 
+    def once(g: Any, y: Any, x: Any, *arrays: Any, index: Any) -> Any:
+        rows = arrays[0].reshape(len(arrays[0]), -1)
+        new = np.array([[k not in row[:i] for i, k in enumerate(row)] for row in rows.tolist()])
+        return rule(g * new.reshape(arrays[0].shape + (1,) * (np.ndim(g) - arrays[0].ndim)), y, x, *arrays, index=index)
+
     def first(g: Any, y: Any, x: Any, *arrays: Any, index: Any) -> Any:
         picked = indexing.filled(index, arrays) if arrays else index
         kept = np.zeros(np.shape(x)[:1], bool)
@@ -291,6 +312,14 @@ def mistakes_of_indexing(op: Op, i: int, rule: Rule) -> Iterator[Mistake]:
         return rows
 
     if op is indexing.items:
+        for step, told in ((1, "before"), (-1, "after")):
+            yield Mistake("scatter", lambda g, y, x, *arrays, step=step, **o: rule(
+                g, y, x, *(np.roll(k, step, 0) for k in arrays[:-1]), np.roll(arrays[-1], step, 0), **o),
+                f"that of the one {told}", 1.3, f"that of the one {told}")
+            yield Mistake("scatter", lambda g, y, x, *arrays, step=step, **o: rule(
+                g, y, x, *arrays[:-1], np.roll(arrays[-1], step, 0), **o), f"last of the one {told}", 1.3,
+                f"that of the one {told}")
+        yield Mistake("scatter", once, "once", 1.2, "repeated ones of a row counted once")
         yield Mistake("scatter", overwritten, "overwritten")
         yield Mistake("scatter", first, "first only", 1.2)
     for step in (1, -1):

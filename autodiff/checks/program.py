@@ -75,10 +75,12 @@ class Gradient:
 
 
 def remade(tape: Tape, dtype: Any, values: Mapping[Record, Any], each: Each | None = None,
-           instead: Mapping[Record, Callable[[list[Any]], Any]] | None = None) -> dict[Record, Record]:
+           instead: Mapping[Record, Callable[[list[Any]], Any]] | None = None,
+           plain: Mapping[tuple[Record, int], Any] | None = None) -> dict[Record, Record]:
     """For each record of a tape the same one in another dtype, or from other leaves; names and lines are kept.
 
-    What stands in `instead` gives a record's value in place of its operation.
+    What stands in `instead` gives a record's value in place of its operation; in `plain`, by its position, an operand
+    in place of one that is a plain array.
     """
     made: dict[Record, Record] = {}
     frame = sys._getframe()
@@ -86,7 +88,8 @@ def remade(tape: Tape, dtype: Any, values: Mapping[Record, Any], each: Each | No
         if r.op is None or r in values:
             new: Record = Leaf(converted(values.get(r, r.value), dtype), r.requires_grad, frame)
         else:
-            inputs = tuple(made[x] if isinstance(x, Record) else converted(x, dtype) for x in r.inputs)
+            given = [plain.get((r, i), x) for i, x in enumerate(r.inputs)] if plain else r.inputs
+            inputs = tuple(made[x] if isinstance(x, Record) else converted(x, dtype) for x in given)
             operands = [x.value if isinstance(x, Record) else x for x in inputs]
             y = instead[r](operands) if instead and r in instead else r.op.analytic(*operands, **r.options)
             new = Record(r.op, inputs, r.options, y if each is None else each(r, y), r.requires_grad, frame,

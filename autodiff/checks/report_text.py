@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from autodiff.checks.doctor.explanation import IS, Explanation
+from autodiff.checks.mistakes import KINDS
 
 if TYPE_CHECKING:
     from autodiff.checks.report import Entry, Report
@@ -83,9 +84,13 @@ def told(found: Explanation, verdicts: str) -> list[str]:
     for name, formulas in (("correct", found.correct), ("yours equals", found.yours)):
         lines += [f"    {name + ':':<13} {line}" for line in formulas.splitlines()]
     lines.append(f"    ({found.confidence}: {found.evidence})")
-    if found.members:
-        more = len(found.members) - OTHERS
-        lines.append("Cannot be told apart here from: " + "; ".join(m.sentence for m in found.members[:OTHERS])
+    words = [m.sentence for m in found.members if m.sentence in KINDS.values()]
+    others = [*dict.fromkeys(m.sentence for m in found.members if m.sentence not in words)]
+    if words:
+        lines.append(f"The line may also be called: {'; '.join(words)}.")
+    if others:
+        more = len(others) - OTHERS
+        lines.append("Cannot be told apart here from: " + "; ".join(others[:OTHERS])
                      + (f"; and {more} more" if more > 0 else "") + ".")
     return lines
 

@@ -225,7 +225,8 @@ def compile(f: Callable[..., Any], *, jit: bool | None = None) -> Compiled:
         ``ad.value_and_grad(loss)``.
     jit : bool, optional
         Whether loops are compiled to machine code by numba (the extra ``jit``); by default where it is installed.
-        Without, the program is NumPy calls into planned memory, and gives the eager result to the last bit.
+        Without, the program is NumPy calls into planned memory, and gives the eager result to the last bit
+        (but for matrix products of more than a million multiply-adds, which BLAS may round otherwise).
 
     Returns
     -------

@@ -11,7 +11,8 @@ A model is a module of one of the `PARTS` with
 So the wrong line is known exactly, and every case can be given to `ad.compare` as a function or as arrays.
 
 `dev` and `dev2` are for tuning; `held` was written together with `dev2` and not looked at while tuning; `blind` and
-`dev3` were written without sight of the doctor, and `dev3` was measured once before it, too, was used for tuning. What a fair reader accepts stands in `labels`, or with the slip itself.
+`dev3` were written without sight of the doctor, and `dev3` was measured once before it, too, was used for tuning.
+What a fair reader accepts stands in `labels`, or with the slip itself.
 """
 
 from __future__ import annotations

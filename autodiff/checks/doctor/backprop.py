@@ -14,6 +14,7 @@ from autodiff.checks.program import remade
 from autodiff.forward import contribution, push
 from autodiff.kinds import At
 from autodiff.ops.indexing import put_together
+from autodiff.program.passes import value_of
 from autodiff.record import Record
 from autodiff.tape import Tape, behind, leading_to, un_broadcast, walk_back
 
@@ -43,6 +44,8 @@ class Backprop:
         Gradients at intermediates with which to go on from there, whatever has arrived.
     instead : dict of Record to callable, optional
         What some records compute from their operands in place of what is right.
+    plain : dict of (Record, int) to array, optional
+        Other arrays for operands that are plain arrays, by position.
 
     Attributes
     ----------
@@ -58,9 +61,10 @@ class Backprop:
 
     def __init__(self, tape: Tape, wanted: Sequence[Record], values: Mapping[Record, Any] | None = None,
                  held: Mapping[Record, Any] | None = None,
-                 instead: Mapping[Record, Callable[[list[Any]], Any]] | None = None) -> None:
+                 instead: Mapping[Record, Callable[[list[Any]], Any]] | None = None,
+                 plain: Mapping[tuple[Record, int], Any] | None = None) -> None:
         self.origin, self.asked, self.values = tape, wanted, values
-        self.twin = remade(tape, np.float64, values or {}, instead=instead)
+        self.twin = remade(tape, np.float64, values or {}, instead=instead, plain=plain)
         self.held = {self.twin[r]: np.asarray(g, np.float64)[()] for r, g in (held or {}).items()}
         self.loss = self.twin[tape.outputs[0]]
         self.wanted = [self.twin[r] for r in wanted]
@@ -72,6 +76,7 @@ class Backprop:
         self.into: dict[Record, list[Edge]] = {}
         for edge in self.edges:
             self.into.setdefault(edge.x, []).append(edge)
+        self.slopes = {edge: d for edge in self.edges if (d := slope(edge)) is not None}
         self.raw: dict[Edge, Any] = {}
         self.fitted: dict[Edge, Any] = {}
         self.g = self.walk({}, self.raw, self.fitted)
@@ -103,6 +108,8 @@ class Backprop:
             assert op is not None
             if edge in changed:
                 c = applied(changed[edge], edge, g)
+            elif edge in self.slopes:
+                c = g * self.slopes[edge]
             elif op.together is not None:
                 if r is not last:
                     parts, last = applied(op.together, edge, g), r
@@ -140,6 +147,14 @@ class Backprop:
         return found
 
 
+def slope(edge: Edge) -> Any:
+    """∂r/∂x, by which an elementwise operation multiplies; None for any other."""
+    op = edge.r.op
+    assert op is not None
+    d = op.partials[edge.i] if edge.i < len(op.partials) else None
+    return d(edge.r.value, *operands(edge.r), **edge.r.options) if callable(d) else d
+
+
 def is_setting(r: Record, i: int) -> bool:
     """Whether the i-th input has no derivative."""
     assert r.op is not None
@@ -165,7 +180,7 @@ def applied(rule: Rule, edge: Edge, g: Any) -> Any:
 
 def fit(c: Any, x: Record) -> Any:
     """A contribution as it is added to the gradient of x: summed where x was broadcast."""
-    if isinstance(c, tuple):
+    if isinstance(c, tuple) or (type(c) is np.ndarray and c.shape == np.shape(x.value) and c.dtype == np.float64):
         return c
     c = un_broadcast(c, np.shape(x.value)) if np.shape(c) != np.shape(x.value) else c
     return np.asarray(c, np.asarray(x.value).dtype)[()]
@@ -174,6 +189,23 @@ def fit(c: Any, x: Record) -> Any:
 def added(a: Any, b: Any) -> Any:
     """The sum of two contributions."""
     return tuple(p + q for p, q in zip(a, b, strict=True)) if isinstance(a, tuple) else a + b
+
+
+def data_of(bp: Backprop) -> list[tuple[Any, list[tuple[Record, int]]]]:
+    """The arrays of data, constant leaves or plain operands, each with the places where it is read."""
+    found: dict[int, tuple[Any, list[tuple[Record, int]]]] = {}
+    for r in bp.twin.values():
+        for i, x in enumerate(r.inputs):
+            data = isinstance(x, np.ndarray) or (isinstance(x, Record) and x.op is None and not x.requires_grad)
+            if data and np.ndim(value_of(x)):
+                found.setdefault(id(x), (x, []))[1].append((r, i))
+    return list(found.values())
+
+
+def data_name(x: Any, use: tuple[Record, int]) -> str:
+    """What an array of data is called, or how it is written where it is read."""
+    r, i = use
+    return x.name or "an array" if isinstance(x, Record) else r.written[i] or "an array"
 
 
 def inner(a: Any, b: Any) -> float:

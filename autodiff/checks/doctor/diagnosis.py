@@ -7,7 +7,6 @@ each parameter by itself, two mistakes at once.
 from __future__ import annotations
 
 import itertools
-import time
 import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,12 +14,14 @@ from typing import Any
 
 import numpy as np
 
+from autodiff.checks.budget import Budget
 from autodiff.checks.doctor.backprop import Backprop
 from autodiff.checks.doctor.explanation import Explanation, Telling, listed, text_of
 from autodiff.checks.doctor.factors import Factors
 from autodiff.checks.doctor.formulas import Formulas
 from autodiff.checks.doctor.forwards import forward_mistakes
 from autodiff.checks.doctor.relations import in_shape
+from autodiff.checks.doctor.replaced import replaced
 from autodiff.checks.doctor.search import Search
 from autodiff.checks.doctor.several import each_by_itself, joined, matches_one, merged, pairs
 from autodiff.checks.doctor.suspects import MATCH, SURE, Problem, Suspect, said
@@ -35,8 +36,8 @@ BUDGET = 3.0           # seconds
 
 def suspects_of(tape: Tape, wanted: Sequence[Record], yours: Sequence[Any], tolerances: Sequence[Any],
                 wrong: Sequence[bool], values: dict[Record, Any] | None = None,
-                budget: float = BUDGET,
-                held: Mapping[Record, Any] | None = None) -> tuple[list[Suspect], Problem, Search]:
+                budget: float = BUDGET, held: Mapping[Record, Any] | None = None,
+                several: bool = True) -> tuple[list[Suspect], Problem, Search]:
     """The mistakes that reproduce what was given, the plain ones first."""
     bp = Backprop(tape, wanted, values, held)
     shaped, reshaped = [], []
@@ -51,27 +52,31 @@ def suspects_of(tape: Tape, wanted: Sequence[Record], yours: Sequence[Any], tole
     still = [w and (s is None or not matches_one(u, bp.g.get(r, 0.0), tol))
              for w, s, u, r, tol in zip(wrong, reshaped, shaped, bp.wanted, allowed, strict=True)]
     problem = Problem(bp, shaped, allowed, still, Factors(tape))
-    search = Search(problem, time.perf_counter() + budget)
+    search = Search(problem, Budget(budget))
     shapes = [s for s in reshaped if s is not None]
     if not any(still):
         return merged([shapes]) if len(shapes) > 1 else shapes, problem, search
-    found = found_in(search, problem)
+    found = found_in(search, problem, several)
     if shapes:
         found = [joined([*shapes, f]) for f in found] or shapes
     return sorted(found, key=lambda s: s.cost), problem, search
 
 
-def found_in(search: Search, problem: Problem) -> list[Suspect]:
-    """All explanations at the first level that has any."""
+def found_in(search: Search, problem: Problem, several: bool = True) -> list[Suspect]:
+    """All explanations at the first level that has any, up to the same mistake everywhere or to `several` mistakes."""
     found = search.singles(problem)
     best = min((s.cost for s in found), default=np.inf)
     if best > PLAIN:
-        found += search.groups(problem) + each_by_itself(search, problem)
+        found += search.groups(problem) + each_by_itself(search, problem, several)
+    if not several:
+        return found
+    if min((s.cost for s in found), default=np.inf) > PLAIN:
+        found += replaced(search, problem)
     if found and min(s.cost for s in found) < SURE:
         return found
     if not all(problem.wrong):
         alone = problem.of_these_alone()
-        narrow = Search(alone, search.ends)
+        narrow = Search(alone, search.budget)
         found += [replace(s, cost=s.cost + 0.7) for s in narrow.singles(alone)]
         if found and min(s.cost for s in found) < SURE:
             return found
@@ -131,6 +136,8 @@ def step_by_step(tape: Tape, given: Mapping[Record, Any], tolerances: Mapping[Re
         held.update((r, given[r]) for r in stage if r in wrong and r.op is not None
                     and np.shape(given[r]) == np.shape(r.value))
     told = [replace(e, params=tuple(params)) for e, params in zip(found, names, strict=True)]
+    if len({(e.kind, e.places[:1]) for e in told}) == 1 < len(told):              # the same step, seen at each
+        told = [replace(told[0], params=tuple(name for e in told for name in e.params))]
     if len(told) > 1:
         told = [replace(told[0], kind="two", sentence="; and ".join(e.sentence for e in told),
                         places=tuple(place for e in told for place in e.places), members=(),
@@ -181,7 +188,7 @@ class Diagnosis:
 
 
 def diagnose(tape: Tape, given: Mapping[Record, Any], tolerances: Mapping[Record, Any], wrong: Collection[Record],
-             values: Mapping[Record, Any] | None = None, budget: float = BUDGET) -> Diagnosis:
+             values: Mapping[Record, Any] | None = None, budget: float = BUDGET, several: bool = True) -> Diagnosis:
     """The mistakes that explain why gradients derived by hand differ from the tape's.
 
     Parameters
@@ -196,21 +203,23 @@ def diagnose(tape: Tape, given: Mapping[Record, Any], tolerances: Mapping[Record
         Other values for some leaves.
     budget : float
         Seconds.
+    several : bool
+        Whether to look for several mistakes at once too.
     """
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         if any(r.op is not None for r in wrong):
             return step_by_step(tape, given, tolerances, wrong, values, budget)
-        return diagnosis_of(tape, given, tolerances, wrong, values, budget)
+        return diagnosis_of(tape, given, tolerances, wrong, values, budget, several=several)
 
 
 def diagnosis_of(tape: Tape, given: Mapping[Record, Any], tolerances: Mapping[Record, Any], wrong: Collection[Record],
                  values: Mapping[Record, Any] | None, budget: float,
-                 held: Mapping[Record, Any] | None = None) -> Diagnosis:
+                 held: Mapping[Record, Any] | None = None, several: bool = True) -> Diagnosis:
     """The search as a whole."""
     records = list(given)
     found, problem, search = suspects_of(tape, records, [given[r] for r in records], [tolerances[r] for r in records],
-                                         [r in wrong for r in records], dict(values or {}), budget, held)
+                                         [r in wrong for r in records], dict(values or {}), budget, held, several)
     if not found:
         return Diagnosis((), nothing_fits(problem, search))
     telling = Telling(replace_wrong(problem, records, wrong), Formulas(problem.bp, tape.given))

@@ -7,46 +7,89 @@ only a far-fetched one, the line speaks for itself.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from autodiff.checks.doctor.backprop import reads
 from autodiff.checks.doctor.diagnosis import BUDGET, PLAIN
-from autodiff.checks.doctor.explanation import IS, POSSIBLE, Explanation, Place, listed, text_of
+from autodiff.checks.doctor.explanation import IS, POSSIBLE, Explanation, listed
+from autodiff.checks.doctor.spots import places_of, plainly
 from autodiff.checks.doctor.suspects import said
+from autodiff.checks.mistakes import KINDS, STATISTICS
 from autodiff.checks.reading.constants import NOTHING
 from autodiff.checks.reading.findings import Reading
-from autodiff.checks.reading.line_kinds import kind_of, kind_of_line
+from autodiff.checks.reading.line_kinds import changed, kinds_of_line, may_be
 from autodiff.tape import Tape
 
-USERS = 4              # operations that use a tensor, of which so many are named
-REPAIRS = {"transpose": "transposed-result", "sum": "missing-broadcast-reduction",
-           "accumulate": "overwritten-accumulation"}
+NEAR = 0.25            # by how much a mistake that fits the line may cost more than one that does not
+FAR = 2.0              # the cost of a mistake, from which a line is believed that nothing explains
+CLEAR = 1.3            # the cost up to which the search is believed rather than a small change of a line
+LITTLE = 0.1           # of the cost that a mistake has
+FORWARD = "computing something else in the forward pass"
+REPAIRS = {"transpose": ("transposed-result",), "sum": ("missing-broadcast-reduction",),
+           "sum of the last axis": ("missing-broadcast-reduction",), "accumulate": ("overwritten-accumulation",)}
+SOFTMAX = {"softmax", "log_softmax", "logsumexp", "cross_entropy_of_labels", "cross_entropy_of_probabilities"}
+OF_SOFTMAX = {"formula", "centring", "term of a formula", "extra derivative", "derivative", "half a derivative"}
+OF_DERIVATIVES = {"missing-local-derivative", "double-derivative", "wrong-local-rule"}
+OF_VALUES = ("wrong-operand", "wrong-argument")
+SUMS = {"add", "subtract"}
+PARAMETER, INNER = "transposed-result", "missing-transpose"
 
 
-def kind_by_line(reading: Reading) -> str | None:
-    """The kind of mistake by the wrong line and the right one."""
-    if reading.first_wrong is None or not reading.certain:
-        return None
+def kinds_by_line(reading: Reading, tape: Tape) -> tuple[str, ...]:
+    """The kinds of mistake by the wrong line and the right one, the likeliest first; () if they say nothing."""
+    line = reading.first_wrong
+    if line is None or not reading.certain:
+        return ()
     if reading.how == "scale" and abs(reading.factor) < NOTHING:
-        return "stale-value" if " -= " in reading.first_wrong.text else "extra-term"
+        updates = line.name in {r.name for r in tape.all}                 # of what the gradients are still made of
+        return ("stale-value", "extra-term") if updates else ("extra-term", "stale-value")
     if reading.how == "scale":
-        return "sign" if abs(reading.factor + 1) < 1e-6 else "scale"
+        return ("sign",) if abs(reading.factor + 1) < 1e-6 else ("scale",)
     if reading.how in REPAIRS:
         return REPAIRS[reading.how]
-    return kind_of(reading.first_wrong.text, reading.expected) if reading.expected else None
+    words = changed(line.text, reading.expected) if reading.expected else []
+    return fitting(may_be(words), words, reading, tape)
 
 
-def patience(reading: Reading | None, wrong: Sequence[str]) -> float:
-    """How many seconds to search for the mistake: few where one small change of a line puts all right."""
-    if reading is None or not reading.certain:
-        return BUDGET
-    return BUDGET / 4 if reading.small and set(wrong) <= set(reading.repaired) else BUDGET / 2
+def kinds_by_look(reading: Reading, tape: Tape) -> tuple[str, ...]:
+    """The kinds of mistake by the wrong line alone, where nobody knows what it should read."""
+    assert reading.first_wrong is not None
+    return fitting(kinds_of_line(reading.first_wrong.text), (), reading, tape)
+
+
+def fitting(kinds: Sequence[str], words: Sequence[str], reading: Reading, tape: Tape) -> tuple[str, ...]:
+    """Of the kinds that a change may be called, those that can be meant here, the likeliest first."""
+    ops = {r.op.name for r in tape if r.op}
+    x = reading.record
+    at = {r.op.name for r in (x, *tape) if r and r.op and x is not None and (r is x or reads(r, x))}
+    if reading.value and kinds:                             # not a derivative is wrong, but what it is taken at
+        kept = [kind for kind in kinds if kind not in OF_DERIVATIVES and kind != "softmax-diagonal"]
+        kinds, words = [*kept, *OF_VALUES] if kinds[0] in kept else [*OF_VALUES, *kept], ()
+    if "scatter" in kinds and at & {"getitem", "scatter"}:
+        kinds = ["scatter", *kinds]
+    found = [kind for kind in kinds if kind != "softmax-diagonal" or ops & SOFTMAX or {"exp", "divide"} <= ops]
+    if set(words) <= OF_SOFTMAX and at & SOFTMAX and words:
+        first = words[0] not in ("derivative", "half a derivative")
+        found = ["softmax-diagonal", *found] if first else [*found, "softmax-diagonal"]
+    if PARAMETER in found and INNER in found and words == ["layout"] and x is not None and x.op is not None:
+        found = [INNER, PARAMETER]                                        # no parameter's gradient, but on the way
+    return tuple(dict.fromkeys(found))
+
+
+def depth(reading: Reading | None, wrong: Sequence[str], tape: Tape) -> tuple[float, bool]:
+    """How many seconds to search for the mistake, and whether to look for several at once.
+
+    Less where their lines can be read; and one at most, where the lines say what it is unless it is a plain one.
+    """
+    if reading is None or reading.first_wrong is None:
+        return BUDGET, True
+    return BUDGET / 2, not kinds_by_line(reading, tape) or not set(wrong) <= set(reading.repaired)
 
 
 def weighed(explanations: Sequence[Explanation], reading: Reading | None, wrong: Sequence[str],
-             tape: Tape) -> tuple[Explanation, ...]:
-    """The explanations in the light of the wrong line.
+            tape: Tape) -> tuple[Explanation, ...]:
+    """The explanations in the light of the wrong line; those of several kinds are possible, no more.
 
     Parameters
     ----------
@@ -59,81 +102,109 @@ def weighed(explanations: Sequence[Explanation], reading: Reading | None, wrong:
     tape : Tape
         What stands behind the loss.
     """
-    if reading is None or reading.first_wrong is None or not reading.certain:
+    found = [also(replace(e, places=plainly(tape, e.places)), tape) for e in explanations]
+    return tuple(in_front(e, ()) for e in ordered(found, reading, wrong, tape))
+
+
+def ordered(explanations: Sequence[Explanation], reading: Reading | None, wrong: Sequence[str],
+            tape: Tape) -> tuple[Explanation, ...]:
+    """The same, the likeliest first."""
+    if reading is None or reading.first_wrong is None:
         return tuple(explanations)
-    kind = kind_by_line(reading)
+    if not reading.certain:                                 # where to look is known, and no more
+        return doubted(explanations, by_line(reading, (*kinds_by_look(reading, tape), "two"), wrong, tape))
+    kinds = kinds_by_line(reading, tape)
     alone = set(wrong) <= set(reading.repaired)             # putting this line right makes all of them right
-    if explanations:
-        first = explanations[0]
-        if not alone and reading.second is not None and first.cost > PLAIN and first.kind != "two":
-            return (by_line(reading, "two", wrong, alone, tape), *explanations)
-        certain = reading.small and (first.cost > PLAIN or first.kind == "two" or reading.how in REPAIRS)
-        if alone and kind is not None and certain and not any(m.kind == kind for m in (first, *first.members)):
-            return by_small_change(explanations, by_line(reading, kind, wrong, alone, tape))
-        if first.kind == kind or (first.cost <= PLAIN and not kind):
-            return tuple(explanations)
-        for member in first.members:
-            if member.kind == kind:
-                others = tuple(m for m in (replace(first, members=()), *first.members) if m is not member)
-                return (replace(member, members=others), *explanations[1:])
-        if first.kind == "two" and alone and kind is not None:
-            return (by_line(reading, kind, wrong, alone, tape), *explanations)
-        copied = first.kind == "swapped" and len(wrong) == 1 and kind is not None
-        if (first.cost <= PLAIN and not copied) or (first.kind == "two" and not alone):
-            if alone and reading.small and kind is not None:             # the line says another word for it
-                line = by_line(reading, kind, wrong, alone, tape)
-                return (replace(first, members=(*first.members, line)), *explanations[1:])
-            return tuple(explanations)
+    first = explanations[0] if explanations else None
     if not alone:
-        kind = "two"
-    elif kind is None and not explanations:
-        kind = kind_of_line(reading.first_wrong.text)
-        return (replace(by_line(reading, kind, wrong, alone, tape), confidence=POSSIBLE),)
-    if kind is None:
-        return tuple(explanations)
-    return (by_line(reading, kind, wrong, alone, tape), *explanations)
-
-
-def by_small_change(explanations: Sequence[Explanation], line: Explanation) -> tuple[Explanation, ...]:
-    """Where one small change of a line puts all right: its kind first, told as the search tells it if it found it."""
-    if not explanations:
-        return (line,)
-    first = explanations[0]
-    everything = [replace(first, members=()), *first.members]
-    chosen = next((e for e in everything if e.kind == line.kind), None)
-    others = tuple(e for e in everything if e is not chosen and (e.kind != "two" or chosen is not None))
+        return of_two(explanations, reading, wrong, tape)
+    if first is None or first.kind == "two":
+        line = by_line(reading, kinds or kinds_by_look(reading, tape), wrong, tape)
+        return (line, *explanations) if first else (line,)
+    if first.sentence.startswith(FORWARD):
+        kinds = kinds or tuple(dict.fromkeys([*kinds_by_look(reading, tape)[:1], "wrong-argument",
+                                              "wrong-operand", "wrong-local-rule"]))
+        return (in_front(by_line(reading, kinds, wrong, tape), all_of(first)), *explanations[1:])
+    if not kinds:
+        guess = by_line(reading, kinds_by_look(reading, tape), wrong, tape)
+        return tuple(explanations) if first.cost <= PLAIN else (guess, *explanations)
+    line = by_line(reading, kinds, wrong, tape)
+    words = [replace(line, members=()), *line.members]
+    found = all_of(first)
+    near = [e for e in found if e.cost < first.cost + NEAR]
+    chosen = next((e for e in near if e.kind == kinds[0]), None)
+    copied = first.kind == "swapped" and len(wrong) == 1
+    if chosen is None and (reading.how in REPAIRS or copied):
+        return (in_front(line, found), *explanations[1:])
     if chosen is None:
-        return (replace(line, members=others), *(explanations[1:] if others else explanations))
-    return (replace(chosen, members=others), *explanations[1:])
+        chosen = next((e for e in near if e.kind in kinds and (e.cost <= PLAIN or not reading.small)), None)
+    if chosen is not None:                                  # as the search tells it
+        others = [e for e in found if e is not chosen]
+        more = words[:1] if reading.small and all(e.kind != kinds[0] for e in found) else []
+        return (in_front(chosen, [*others, *more]), *explanations[1:])
+    if first.cost > (CLEAR if reading.small else PLAIN):
+        return (in_front(line, found if reading.small else ()), *explanations[reading.small:])
+    return (in_front(first, words if reading.small else ()), *explanations[1:])
 
 
-def by_line(reading: Reading, kind: str, wrong: Sequence[str], alone: bool, tape: Tape) -> Explanation:
-    """The line as an explanation of its own."""
+def also(found: Explanation, tape: Tape) -> Explanation:
+    """What is held constant though it is no statistic, by its other word: one of several paths that is left out."""
+    operands = {place.operand for place in found.places}
+    statistic = any(r.op in STATISTICS for r in tape if (tape.given.get(r) or said(r)) in operands)
+    if found.kind != "treated-as-constant" or found.op not in SUMS or statistic:
+        return found
+    path = replace(found, kind="dropped-path", members=(),
+                   sentence=f"leaving out one of several paths, by {found.sentence}")
+    return in_front(path, all_of(found))
+
+
+def all_of(first: Explanation) -> list[Explanation]:
+    """An explanation and those that cannot be told apart from it, each by itself."""
+    return [replace(first, members=()), *first.members]
+
+
+def in_front(first: Explanation, others: Iterable[Explanation]) -> Explanation:
+    """An explanation with others that cannot be told apart from it; with another kind among them it is possible."""
+    members = tuple(dict.fromkeys((*first.members, *others)))
+    sure = all(e.kind == first.kind for e in members)
+    return replace(first, members=members, confidence=first.confidence if sure else POSSIBLE)
+
+
+def of_two(explanations: Sequence[Explanation], reading: Reading, wrong: Sequence[str],
+           tape: Tape) -> tuple[Explanation, ...]:
+    """Where the line alone does not put all right: another mistake there, or one that the line does not show."""
+    first = explanations[0] if explanations else None
+    if first is not None and reading.second is not None and first.cost > PLAIN - LITTLE and first.kind != "two":
+        return (by_line(reading, ("two",), wrong, tape), *explanations)
+    two = reading.second is not None or reading.expected                     # else what is put there only covers it
+    return doubted(explanations, by_line(reading, ("two",) if two else kinds_by_look(reading, tape), wrong, tape))
+
+
+def doubted(explanations: Sequence[Explanation], line: Explanation) -> tuple[Explanation, ...]:
+    """What the search found where no line bears it out: only what is plain is sure, and the far-fetched comes last."""
+    if not explanations or explanations[0].cost > FAR * (1 + (explanations[0].kind == "two")):
+        return (line, *(replace(e, confidence=POSSIBLE) for e in explanations))
+    return tuple(e if e.cost <= PLAIN else replace(e, confidence=POSSIBLE) for e in explanations)
+
+
+def by_line(reading: Reading, kinds: Sequence[str], wrong: Sequence[str], tape: Tape) -> Explanation:
+    """The line as an explanation of its own; with more than one kind that it may be called, each as a member."""
     line = reading.first_wrong
     assert line is not None
+    rest = [name for name in wrong if name not in reading.repaired]
     instead = f" where {reading.expected} is right" if reading.expected else ""
-    sentence = f"writing {line.text} ({line.where}){instead}"
-    if not alone:
-        rest = [name for name in wrong if name not in reading.repaired]
-        sentence += f"; and by another mistake, since {listed(rest)} would still differ"
-    places = [Place("", line.name, line.name, line.where, line.text), *places_on(tape, reading, wrong)]
-    sure = reading.how in REPAIRS or (reading.how == "scale" and kind != "two")      # else the line has other readings
-    evidence = f"putting this line right makes {listed(reading.repaired)} agree"
+    written = f"writing {line.text} ({line.where}){instead}"
+    if not reading.certain:
+        written = f"a mistake at {line.text} ({line.where}) or before it, perhaps {KINDS[kinds[0]]}"
+    elif rest:
+        written += f"; and by another mistake, since {listed(rest)} would still differ"
+    else:
+        written += f": {KINDS[kinds[0]]}"
+    places = places_of(tape, reading, wrong)
+    sure = (reading.how in REPAIRS or reading.how == "scale") and not rest       # else the line has other readings
+    evidence = f"putting this line right makes {listed(reading.repaired)} agree" if reading.certain else \
+        "nothing on the tape explains this line, and nothing that was tried in its place helps"
     op = next((place.op for place in places if place.op), "")
-    return Explanation(kind, sentence, op, tuple(places), reading.expected, line.text,
-                       tuple(wrong), evidence, IS if alone and sure else POSSIBLE)
-
-
-def places_on(tape: Tape, reading: Reading, wrong: Sequence[str]) -> list[Place]:
-    """Where on the tape the wrong line belongs: the tensor it should hold or differentiate, and what uses that."""
-    x = reading.record
-    if x is None:
-        known = [r for name in reading.repaired or wrong for r in tape.leaves if name in (tape.given.get(r), r.name)]
-        if not known:
-            return []
-        latest = {r: max((c.serial for c in tape if reads(c, r)), default=0) for r in known}
-        x = max(known, key=latest.__getitem__)
-    made = [x] if x.op is not None else []
-    users = [r for r in tape if reads(r, x)][:USERS]
-    return [Place(r.op.name if r.op else "", tape.given.get(r) or said(r), tape.given.get(x) or said(x), r.where,
-                  text_of(r)) for r in (*users, *made)]
+    found = Explanation(kinds[0], written, op, places, reading.expected, line.text if reading.certain else "",
+                        tuple(wrong), evidence, IS if sure and len(kinds) == 1 else POSSIBLE)
+    return replace(found, members=tuple(replace(found, kind=kind, sentence=KINDS[kind]) for kind in kinds[1:]))

@@ -141,7 +141,7 @@ class Telling:
         numbers = sum(int(np.size(u)) for _, u in wrong)
         names = tuple(self.name(r) for r, _ in wrong)
         one = found.kind != "two"                          # a pair may be another name of one mistake nobody listed
-        sure = one and numbers >= FEW_NUMBERS and found.cost <= SURE
+        sure = found.confidence == IS and one and numbers >= FEW_NUMBERS and found.cost <= SURE
         evidence = f"reproduces {listed(names)} to rounding, {numbers} number{'s' if numbers > 1 else ''}"
         return replace(found, params=names, evidence=evidence, confidence=IS if sure else POSSIBLE)
 
@@ -155,7 +155,8 @@ class Telling:
         sentence = self.phrase(s, places)
         if s.everywhere and len(places) > 1:
             sentence += f", {s.everywhere}"
-        return Explanation(s.kind, sentence, op, places, correct, yours, cost=s.cost)
+        return Explanation(s.kind, sentence, op, places, correct, yours, cost=s.cost,
+                           confidence=POSSIBLE if s.guess else IS)
 
     def places(self, s: Suspect) -> list[Place]:
         """Where it happened."""
@@ -202,6 +203,8 @@ class Telling:
         told = s.told
         if told.startswith("in the forward pass"):
             return f"computing something else {told}{at}"
+        if s.guess and s.param is None:
+            return f"having {told}{at}"
         match s.kind:
             case "missing-local-derivative" if s.out is not None:
                 return f"leaving out the derivative of {place.tensor} with respect to {place.operand}{at}"
@@ -228,7 +231,7 @@ class Telling:
             case "transposed-result":
                 return f"returning d{param} transposed" + (f" ({told})" if told else "")
             case "dropped-path" if s.edge is None:
-                return f"leaving d{param} at zero"
+                return f"leaving parts of d{param} at zero ({told})" if told else f"leaving d{param} at zero"
             case "dropped-path":
                 return f"leaving out {contribution}{at}" + (f": {told}" if told else "")
             case "overwritten-accumulation":
@@ -252,8 +255,12 @@ class Telling:
                 return f"leaving out the term {place.operand} of the loss{at}"
             case "extra-term":
                 return f"adding {told} to d{param}, which the recorded loss has not"
+            case "wrong-operand" if s.param is not None:
+                return f"returning {told} as d{param}"
             case "wrong-operand":
                 return f"using {told or 'another tensor'} in {contribution}{at}"
+            case "scatter" if s.param is not None:
+                return f"putting the parts of d{param} in the wrong places ({told})"
             case "scatter":
                 return f"putting the gradients of indexed elements in the wrong place{f' ({told})' if told else ''}{at}"
         return f"{s.kind}{at}"

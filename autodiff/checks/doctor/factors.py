@@ -60,6 +60,7 @@ class Factors:
             for k in sizes:
                 if k != n:
                     self.add(n / k, f"{n}/{k}", "a ratio of sizes", 1.5)
+                    self.add(float(np.sqrt(n / k)), f"√{n}/√{k}", "a ratio of roots of sizes", 1.6)
             self.add(n / 2, f"{n}/2", sizes[n], 1.2)
             if n > 2:
                 self.add(n - 1.0, str(n - 1), f"one less than {sizes[n] or n}", 1.3)
@@ -126,6 +127,8 @@ def natural_place(r: Record, i: int, base: float) -> float:
     if op.name in ("mean", "var", "std") and abs(np.size(value_of(r.inputs[0])) / np.size(r.value) - base) < 1e-6:
         return 0.0
     if base in (2.0, 0.5) and op.name in ("square", "power", "integer_power", "squared_error", "var", "norm"):
+        return 0.0
+    if base in (2.0, 0.5) and op is arithmetic.multiply and r.inputs[0] is r.inputs[1]:
         return 0.0
     for k, x in enumerate(r.inputs):
         plain = value_of(x)

@@ -1,4 +1,8 @@
-"""Mistakes in their forward pass: the right backward pass, of another function than the recorded loss."""
+"""Mistakes in their forward pass: the right backward pass, of another function than the recorded loss.
+
+The values are other ones and the rules are right, so each derivative is taken at a wrong tensor: that is what such a
+mistake may be called too.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from autodiff.checks.doctor.backprop import Backprop, Edge
+from autodiff.checks.doctor.backprop import Backprop, Edge, data_name, data_of
 from autodiff.checks.doctor.suspects import DOES_NOT_FIT, Problem, Suspect, said
-from autodiff.ops import arithmetic, products, reductions, stable
+from autodiff.kinds import Op
+from autodiff.ops import arithmetic, elementary, products, reductions, stable
 from autodiff.program.passes import value_of
 from autodiff.record import Record
 
@@ -19,33 +24,89 @@ if TYPE_CHECKING:
 
 Wrong = Callable[[list[Any]], Any]
 COST = 1.7
+FORWARD = "in the forward pass: "
+FUNCTIONS = (stable.sigmoid, elementary.tanh, stable.relu)
 
 
 def forward_mistakes(problem: Problem, search: Search) -> list[Suspect]:
-    """Single changes of the forward pass whose gradient is exactly what was given."""
+    """Single changes of the forward pass, on one line or of one array of data, whose gradient is what was given."""
     found: list[Suspect] = []
-    original = {twin: r for r, twin in problem.bp.twin.items()}
-    for r in problem.bp.tape:
-        for kind, told, wrong in changes_of(r):
-            search.tried += 1
+    bp = problem.bp
+    original = {twin: r for r, twin in bp.twin.items()}
+
+    def tried(kind: str, told: str, edge: Edge | None, **changed: Any) -> None:
+        search.tried += 1
+        try:
+            other = Backprop(bp.origin, bp.asked, **{"values": bp.values, **changed})
+            gradients = [other.g.get(x, np.zeros_like(x.value)) for x in other.wanted]
+        except DOES_NOT_FIT:
+            return
+        if all(np.shape(a) == np.shape(b) for a, b in zip(gradients, problem.yours)) and problem.matched_by(gradients):
+            for each, more in ((kind, 0.1 if kind == "missing-term" else 0.0), ("wrong-argument", 0.05)):
+                found.append(Suspect(each, COST + more, edge, told=FORWARD + told, tag=f"forward {told}", guess=True))
+
+    for line in lines_of(bp.tape):
+        for changes in zip(*(changes_of(r) for r in line)):
+            kind, told, _ = changes[0]
+            if len({(k, wrong is None) for k, _, wrong in changes}) == 1:
+                tried(kind, told, edge_at(line[0], bp), instead={original[r]: w for r, (_, _, w) in
+                                                                 zip(line, changes, strict=True)})
+        if search.late:
+            search.leave_out("some mistakes in the forward pass")
+            return found
+    for x, uses in data_of(bp):
+        for kind, told, value in mistaken(x, uses[0], [(y, at[0]) for y, at in data_of(bp)]):
             if search.late:
                 search.leave_out("some mistakes in the forward pass")
                 return found
-            try:
-                bp = Backprop(problem.bp.origin, problem.bp.asked, problem.bp.values, instead={original[r]: wrong})
-                gradients = [bp.g.get(x, np.zeros_like(x.value)) for x in bp.wanted]
-            except DOES_NOT_FIT:
-                continue
-            if all(np.shape(a) == np.shape(b) for a, b in zip(gradients, problem.yours)) \
-                    and problem.matched_by(gradients):
-                found.append(Suspect(kind, COST, edge_at(r, problem.bp), told=f"in the forward pass: {told}",
-                                     tag=f"forward {told}"))
+            edge = next((edge for r, _ in uses if (edge := edge_at(r, bp))), None)
+            changed = {"values": {**(bp.values or {}), original[x]: value}} if isinstance(x, Record) else \
+                {"plain": {(original[r], i): value for r, i in uses}}
+            tried(kind, told, edge, **changed)
     return found
+
+
+def lines_of(tape: list[Record]) -> list[list[Record]]:
+    """The records of a tape by where they were made: those of a loop together."""
+    lines: dict[Any, list[Record]] = {}
+    for r in tape:
+        lines.setdefault((r.code, r.lasti, r.op), []).append(r)
+    return list(lines.values())
 
 
 def edge_at(r: Record, bp: Backprop) -> Edge | None:
     """An edge of a record, as a place."""
     return next((e for e in bp.edges if e.r is r), None)
+
+
+def mistaken(x: Any, use: tuple[Record, int], others: list[tuple[Any, Any]]) -> Iterator[tuple[str, str, Any]]:
+    """What an array of data may be taken for: that of the sample before or after, another; a mask, one of its kind."""
+    value, name = np.asarray(value_of(x)), data_name(x, use)
+    kind = "wrong-operand" if value.dtype.kind == "f" else "scatter"
+    if value.dtype.kind == "b":
+        for told, mask in masks(value):
+            yield "wrong-operand", f"{name} {told}", mask
+        yield "missing-term", f"{name} left out", np.ones_like(value)
+    elif len(value) > 1:
+        for step, told in ((1, "before"), (-1, "after")):
+            yield kind, f"{name} of the one {told}", np.roll(value, step, 0)
+    for other, at in others:
+        another = np.asarray(value_of(other))
+        if other is not x and another.shape == value.shape and another.dtype == value.dtype:
+            yield kind, f"{data_name(other, at)} for {name}", another
+
+
+def masks(mask: Any) -> Iterator[tuple[str, Any]]:
+    """What a mask may be mistaken for."""
+    yield "inverted", ~mask
+    if mask.ndim == 2 and mask.shape[0] == mask.shape[1]:
+        yield "transposed", mask.T
+        n = len(mask)
+        for k in (-1, 0, 1):
+            for told, triangle in (("below", np.tril(np.ones((n, n), bool), k)),
+                                   ("above", np.triu(np.ones((n, n), bool), k))):
+                if not np.array_equal(triangle, mask):
+                    yield f"as the triangle {told} diagonal {k}", triangle
 
 
 def changes_of(r: Record) -> Iterator[tuple[str, str, Wrong]]:
@@ -56,24 +117,38 @@ def changes_of(r: Record) -> Iterator[tuple[str, str, Wrong]]:
     name = said(r)
     if op is products.linear and len(r.inputs) == 3:
         yield "missing-term", f"{name} without its bias", lambda x: op.forward(x[0], x[1])
-    if op in (arithmetic.add, arithmetic.multiply, arithmetic.divide):
+    if op in (arithmetic.add, arithmetic.subtract, arithmetic.multiply, arithmetic.divide):
         for k, x in enumerate(r.inputs):
             constant = not isinstance(x, Record) or x.op is None or not x.requires_grad
-            if shapes[1 - k] == np.shape(r.value) and constant and not (op is arithmetic.divide and k == 0):
+            if shapes[1 - k] == np.shape(r.value) and constant and (k or op in (arithmetic.add, arithmetic.multiply)):
                 what = said(x) if isinstance(x, Record) else str(x) if np.ndim(x) == 0 else "its other operand"
-                kind = "missing-term" if op is arithmetic.add else "scale"
+                kind = "missing-term" if op in (arithmetic.add, arithmetic.subtract) else "scale"
                 yield kind, f"{name} without {what}", partial(operand, k=1 - k)
+    if op is arithmetic.subtract:
+        yield "sign", f"{name} the other way round", lambda x: x[1] - x[0]
     if op in (stable.softmax, stable.log_softmax) and np.ndim(r.value) > 1:
         axis = r.options.get("axis", -1)
         other = 0 if axis in (-1, np.ndim(r.value) - 1) else -1
         yield "wrong-axis", f"{name} along axis {other}", lambda x: op.forward(x[0], axis=other)
-    if op in (reductions.mean_, reductions.var, reductions.std) and np.size(r.value):
+    if op in (reductions.mean_, reductions.sum_, reductions.var, reductions.std) and np.size(r.value):
         n = int(np.prod(shapes[0])) // int(np.size(r.value))
         if n > 1:
             root = 0.5 if op is reductions.std else 1.0
             yield "scale", f"{name} divided by {n - 1}", times_count(r, (n / (n - 1)) ** root)
+            if op in (reductions.mean_, reductions.sum_):
+                mean = op is reductions.mean_
+                yield "scale", f"{name} {'summed' if mean else 'averaged'}", times_count(r, float(n) if mean else 1 / n)
     if op.kind == "elementwise" and len(r.inputs) == 1 and op is not arithmetic.negative:
         yield "missing-local-derivative", f"{name} without {op.name}", partial(operand, k=0)
+        if op in FUNCTIONS:
+            for function in FUNCTIONS:
+                if function is not op:
+                    yield "wrong-local-rule", f"{name} by {function.name}", partial(computed, function=function)
+
+
+def computed(x: list[Any], function: Op) -> Any:
+    """What another function gives."""
+    return function.forward(x[0])
 
 
 def operand(x: list[Any], k: int) -> Any:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from autodiff.checks.doctor.backprop import Edge
+from autodiff.checks.doctor.substitution import derived
 from autodiff.checks.doctor.suspects import Suspect, said, scaled, with_operand, with_output
-from autodiff.checks.mistakes import Rule, mistakes_at, right
+from autodiff.checks.mistakes import PRODUCTS, Rule, mistakes_at, right
 from autodiff.kinds import At
 from autodiff.ops import indexing
 from autodiff.program.passes import value_of
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 NUMBERED = re.compile(r"(\D+)(\d+)")
 FEW = 40                # other tensors that are tried in all places
+DIGITS = "0123456789_"
 
 
 def together(group: list[Edge], everywhere: str, search: Search) -> Iterator[Suspect]:
@@ -33,7 +35,7 @@ def together(group: list[Edge], everywhere: str, search: Search) -> Iterator[Sus
     def suspect(kind: str, cost: float, rules: dict[Edge, Rule], tag: str, told: str = "") -> Suspect:
         return Suspect(kind, cost, first, rules, told=told, tag=tag, everywhere=everywhere, rule=rules.get(first))
 
-    tagged = [{m.tag: m for m in mistakes_at(e)} for e in group]
+    tagged = [{m.tag: m for m in (*mistakes_at(e), *derived(e, search.shaped))} for e in group]
     for tag, m in tagged[0].items():
         if all(tag in other for other in tagged):
             rules = {e: t[tag].rule for e, t in zip(group, tagged, strict=True)}
@@ -66,7 +68,8 @@ def one_step_off(ordered: list[Edge], search: Search, suspect: Any) -> Iterator[
             continue
         if k < len(ordered[0].r.inputs) and ordered[0].r.inputs[k] is ordered[-1].r.inputs[k] and len(ordered) > 1:
             continue
-        others = [(said(r), r.value) for r in search.shaped.get(np.shape(values[0]), ())[:FEW]]
+        others = [(said(r), r.value) for r in alike([read(e, k) for e in ordered], search)[:FEW]]
+        others.append(("zero", np.zeros_like(values[0])))                          # as before the first step
         orders: list[tuple[str, list[Any]]] = [("the reverse order", values[::-1])]
         orders += [(f"{name} every time", [v] * len(values)) for name, v in others]
         orders += [(f"the one after ({name} at the end)", [*values[1:], v]) for name, v in others]
@@ -75,9 +78,28 @@ def one_step_off(ordered: list[Edge], search: Search, suspect: Any) -> Iterator[
             place = with_output if k == len(ordered[0].r.inputs) else None
             rules = {e: place(rule_of(e), v) if place else with_operand(rule_of(e), k, v)
                      for e, v in zip(ordered, chosen, strict=True)}
-            kind = "wrong-operand" if ordered[0].r.op is not None and ordered[0].r.op.kind != "elementwise" \
-                else "wrong-argument"
-            yield suspect(kind, 1.5, rules, f"operand {k}: {told}", told)
+            yield suspect(misread(ordered[0]), 1.5, rules, f"operand {k}: {told}", told)
+
+
+def misread(edge: Edge) -> str:
+    """What it is to read the wrong tensor at an edge."""
+    return "wrong-operand" if edge.r.op in PRODUCTS or (edge.r.op and edge.r.op.kind != "elementwise") else \
+        "wrong-argument"
+
+
+def alike(records: list[Any], search: Search) -> list[Record]:
+    """The tensors that may be taken for one of these: of the same line, of the same name but for its number, given."""
+    records = [r for r in records if isinstance(r, Record)]
+    lines = {(r.code, r.lasti) for r in records}
+    names = {r.name.rstrip(DIGITS) for r in records if r.name}
+    shape = np.shape(records[0].value) if records else ()
+    return [r for r in search.shaped.get(shape, ())
+            if r.op is None or (r.code, r.lasti) in lines or (r.name and r.name.rstrip(DIGITS) in names)]
+
+
+def read(edge: Edge, k: int) -> Any:
+    """The k-th operand of an edge's record as it stands there, or the record."""
+    return edge.r if k == len(edge.r.inputs) else edge.r.inputs[k]
 
 
 def of_their_own(ordered: list[Edge], suspect: Any) -> Iterator[Suspect]:

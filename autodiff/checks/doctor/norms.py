@@ -53,6 +53,12 @@ def mistakes_of_norm(norm: Norm) -> Iterator[Mistake]:
     def total(v: Any, along: Any = axis) -> Any:
         return np.sum(v, axis=along, keepdims=True)
 
+    def long(g: Any, y: Any, x: Any, over: Any = axis, other: Any = None, size: int = n, two: float = 2.0) -> Any:
+        """By way of the variance and the mean, as it is derived step by step."""
+        c = y * s
+        dvar = total(-0.5 * g * (c if other is None else other) / s ** 3, over)
+        return g / s + dvar * two * c / size - total(g / s) / size
+
     forms: list[tuple[str, float, str, Any]] = [
         ("treated-as-constant", 1.0, "mean and deviation", lambda g, y, x: g / s),
         ("treated-as-constant", 1.0, "deviation", lambda g, y, x: (g - mean(g)) / s),
@@ -75,10 +81,15 @@ def mistakes_of_norm(norm: Norm) -> Iterator[Mistake]:
         ("wrong-operand", 1.2, "the centred x", lambda g, y, x: (g - mean(g) - y * s * mean(g * y * s)) / s),
         ("missing-broadcast-reduction", 1.2, "g y", lambda g, y, x: (g - mean(g) - y * (g * y)) / s),
         ("treated-as-constant", 1.3, "the others of the axis", lambda g, y, x: g * (1 - 1 / n - y * y / n) / s),
+        ("wrong-operand", 1.2, "x in the variance's part", lambda g, y, x: long(g, y, x, other=x)),
+        ("scale", 1.1, "1/2 in the variance's part", lambda g, y, x: long(g, y, x, two=1.0)),
         ("scale", 1.3, f"{n - 1} for {n}", lambda g, y, x: (g - mean(g) - y * mean(g * y) * n / (n - 1)) / s),
     ]
     for k in others:
         forms += [
+            ("wrong-axis", 1.2, f"over axis {k}", lambda g, y, x, k=k: long(g, y, x, k)),
+            ("scale", 1.2, f"{n}/{np.shape(norm.x.value)[k]} in some of its terms",
+             lambda g, y, x, k=k: long(g, y, x, size=np.shape(x)[k])),
             ("wrong-axis", 1.2, f"over axis {k}", lambda g, y, x, k=k: (g - mean(g, k) - y * mean(g * y, k)) / s),
             ("wrong-axis", 1.2, f"over axis {k}", lambda g, y, x, k=k: (g - mean(g, k) - y * mean(g * y)) / s),
             ("wrong-axis", 1.2, f"over axis {k}", lambda g, y, x, k=k: (g - mean(g) - y * mean(g * y, k)) / s)]

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from itertools import combinations
 from typing import Any
 
 import numpy as np
 
 from autodiff.checks.doctor.suspects import FAR_FETCHED, MATCH, Problem, Suspect, proportion, said
 from autodiff.record import Record
+
+LONGEST = 64               # parts along an axis that are looked for in other places
+FEWEST = 4                 # numbers by which it shows that they are there
+SHOWN = 6                  # places that are named
 
 
 def relations(problem: Problem, g: dict[Record, Any]) -> Iterator[Suspect]:
@@ -30,25 +36,32 @@ def relations(problem: Problem, g: dict[Record, Any]) -> Iterator[Suspect]:
         if np.ndim(u) == 2 and equals(np.reshape(np.transpose(good), np.shape(u))) and not equals(np.transpose(good)):
             yield suspect("transposed-result", 1.1)
         if not np.any(u) and np.any(good):
-            yield suspect("dropped-path", 1.2, "it is zero")
+            yield suspect("dropped-path", 1.2)
+        for i, j in combinations(range(np.ndim(u)), 2) if np.ndim(u) > 2 else ():
+            if equals(np.swapaxes(good, i, j)):
+                yield suspect("transposed-result", 1.1, f"axes {i} and {j} exchanged")
         for axis in range(np.ndim(u)):
-            if np.shape(u)[axis] > 1 and equals(np.flip(good, axis)):
-                yield suspect("wrong-axis", 1.2, f"reversed along axis {axis}")
-            for step in (1, -1):
-                if np.shape(u)[axis] > 2 and equals(np.roll(good, step, axis)):
-                    yield suspect("scatter", 1.2, f"shifted by {step} along axis {axis}")
-        for other in bp.wanted:
-            if other is not r and other in g and equals(g[other]):
+            told = misplaced(u, good, tol, axis)
+            if told:
+                yield suspect("scatter", 1.2, told)
+            told = unvisited(u, good, tol, axis)
+            if told:
+                yield suspect("dropped-path", 1.2, told)
+        for other, v in zip(bp.wanted, problem.yours, strict=True):
+            if other is r or other not in g or not equals(g[other]):
+                continue
+            if np.shape(v) == np.shape(good) and np.all(np.abs(v - good) <= tol):
                 yield suspect("swapped", 1.1, f"it is the gradient of {said(other)}")
+            else:
+                yield replace(suspect("wrong-operand", 1.2, f"d{said(other)}"), guess=True)      # or summed so
         yield from proportional(problem, r, u, good, tol)
         yield from averaged(u, good, r, tol)
-    if len(wrong) == 2:
-        (r, u, tol), (q, v, tolv) = wrong
-        for back in (lambda x: x, np.transpose):
-            if np.shape(u) == np.shape(back(g.get(q, 0))) and np.shape(v) == np.shape(back(g.get(r, 0))) \
-                    and np.all(np.abs(u - back(g[q])) <= tol) and np.all(np.abs(v - back(g[r])) <= tolv):
-                yield Suspect("swapped", 0.8, None, change={r: u - g[r], q: v - g[q]}, param=r,
-                              told=f"{said(r)} and {said(q)}", tag="swapped")
+    for back in (lambda x: x, np.transpose):
+        whose = {r: [q for q, _, _ in wrong if q is not r and q in g and np.shape(u) == np.shape(back(g[q]))
+                     and np.all(np.abs(u - back(g[q])) <= tol)] for r, u, tol in wrong}
+        if len(wrong) > 1 and all(whose.values()) and len({q[0] for q in whose.values()}) == len(wrong):
+            yield Suspect("swapped", 0.8, None, change={r: u - g.get(r, 0) for r, u, _ in wrong}, param=wrong[0][0],
+                          told=", ".join(map(said, whose)), tag="swapped")
 
 
 def proportional(problem: Problem, r: Record, u: Any, good: Any, tol: Any) -> Iterator[Suspect]:
@@ -77,6 +90,33 @@ def proportional(problem: Problem, r: Record, u: Any, good: Any, tol: Any) -> It
             name = what.format(name=said(r))
             yield Suspect(kind, cost if np.size(u) > 1 else cost + 2, None, change={r: error}, param=r,
                           told=f"{c:.6g} {name}", tag=f"{kind} {c:.4g} {what}")
+
+
+def misplaced(u: Any, good: Any, tol: Any, axis: int) -> str:
+    """How the parts along an axis are in other places than they belong, in words; "" if they are not."""
+    n = np.shape(u)[axis]
+    mine, right, near = (np.moveaxis(np.broadcast_to(v, np.shape(u)), axis, 0).reshape(n, -1) for v in (u, good, tol))
+    if not 1 < n <= LONGEST or (mine.shape[1] < 2 and n < FEWEST):
+        return ""
+    same = np.array([[np.all(np.abs(a - b) <= t) for b, t in zip(right, near, strict=True)] for a in mine])
+    taken = same.argmax(1)
+    if not same.any(1).all() or len(set(taken.tolist())) < n or (taken == np.arange(n)).all():
+        return ""
+    steps = set(((taken - np.arange(n)) % n).tolist())
+    if (taken == np.arange(n)[::-1]).all():
+        return f"reversed along axis {axis}"
+    return f"shifted along axis {axis}" if len(steps) == 1 else f"in another order along axis {axis}"
+
+
+def unvisited(u: Any, good: Any, tol: Any, axis: int) -> str:
+    """Which parts along an axis are zero where all others are right, in words; "" if it is not so."""
+    n = np.shape(u)[axis]
+    mine, right, near = (np.moveaxis(np.broadcast_to(v, np.shape(u)), axis, 0).reshape(n, -1) for v in (u, good, tol))
+    good_there = np.all(np.abs(mine - right) <= near, axis=1)
+    empty = ~np.any(mine, axis=1) & ~good_there
+    if not empty.any() or not good_there.any() or not (good_there | empty).all():
+        return ""
+    return f"at {', '.join(map(str, np.flatnonzero(empty)[:SHOWN]))} of axis {axis}"
 
 
 def averaged(u: Any, good: Any, r: Record, tol: Any) -> Iterator[Suspect]:

@@ -12,12 +12,13 @@ left is verified by walking back.
 from __future__ import annotations
 
 import re
-import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
 
+from autodiff.checks.budget import Budget
 from autodiff.checks.doctor.backprop import Edge, every
 from autodiff.checks.doctor.factors import dropped, natural_place
 from autodiff.checks.doctor.groups import together
@@ -53,24 +54,27 @@ class Search:
     ----------
     problem : Problem
         What is to be explained.
-    ends : float
-        When to stop, on `time.perf_counter`'s clock.
+    budget : Budget
+        How long to look.
     """
 
-    def __init__(self, problem: Problem, ends: float) -> None:
-        self.problem, self.bp, self.ends = problem, problem.bp, ends
+    def __init__(self, problem: Problem, budget: Budget) -> None:
+        self.problem, self.bp, self.budget = problem, problem.bp, budget
         self.rng = np.random.default_rng(0)
         self.tried = 0
         self.left_out: list[str] = []
         self.seeds = [self.directions() for _ in range(DIRECTIONS)]
-        self.moved = [self.bp.tangents(seed) for seed in self.seeds]
+        moved = [self.bp.tangents(seed) for seed in self.seeds]
+        self.moved = {x: np.stack([np.ravel(m[x]) if x in m else np.zeros(np.size(x.value)) for m in moved])
+                      for x in set().union(*moved) if not isinstance(x.value, tuple)}
         self.shaped = same_shapes(self.bp)
         self.steps = steps(self.bp)
+        self.lines = Counter((r.code, r.lasti) for r in self.bp.tape)         # more than one: a loop's
 
     @property
     def late(self) -> bool:
         """Whether the time is up."""
-        return time.perf_counter() > self.ends
+        return self.budget.late
 
     def leave_out(self, what: str) -> None:
         """Note what there was no time for."""
@@ -101,18 +105,18 @@ class Search:
 
     def signature(self, change: Change) -> Any:
         """⟨D, J r⟩ in each direction."""
-        s = np.zeros(len(self.seeds))
+        s: Any = np.zeros(len(self.seeds))
         for x, d in change.items():
-            for k, moved in enumerate(self.moved):
-                if x in moved and not isinstance(d, tuple):
-                    s[k] += np.vdot(d, moved[x])
+            if x in self.moved:
+                s = s + self.moved[x] @ np.ravel(d)
         return s
 
     def passes(self, suspect: Suspect, target: Any, slack: Any) -> bool:
         """Whether a suspect has the right signature."""
         self.tried += 1
-        s = self.signature(suspect.change or {})
-        return bool(np.all(np.abs(s - target) <= slack + 1e-9 * (np.abs(s) + np.abs(target))))
+        s = self.signature(suspect.change or {}).tolist()
+        return all(abs(a - b) <= tol + 1e-9 * (abs(a) + abs(b))
+                   for a, b, tol in zip(s, target.tolist(), slack.tolist(), strict=True))
 
     def verified(self, suspect: Suspect, problem: Problem, g: dict[Record, Any] | None = None) -> bool:
         """Whether it reproduces all that was given, by a real walk back."""
@@ -228,7 +232,8 @@ class Search:
             c = proportion(target, sum(signatures[i] for i in group))
             if c is not None:
                 kind, cost, told = self.factor(1 + c, into[group[0]])
-                if len(group) == len(into) and kind in ("dropped-path", "missing-term") and x.op is not None:
+                whole = len(group) == len(into) and x.op is not None and self.lines[x.code, x.lasti] == 1
+                if whole and kind in ("dropped-path", "missing-term"):
                     kind = "treated-as-constant"
                 yield Suspect(kind, cost, into[group[0]], scaled([into[i] for i in group], 1 + c),
                               {x: c * sum(parts[i] for i in group)}, told=told, tag=f"× {1 + c:.6g}")

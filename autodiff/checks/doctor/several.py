@@ -18,8 +18,11 @@ def matches_one(u: Any, g: Any, tol: Any) -> bool:
     return bool(np.all(np.abs(u - g) <= tol))
 
 
-def each_by_itself(search: Search, problem: Problem) -> list[Suspect]:
-    """A mistake for each wrong parameter, where each concerns it alone; the same one at all, best."""
+def each_by_itself(search: Search, problem: Problem, rest: bool = True) -> list[Suspect]:
+    """A mistake for each wrong parameter, where each concerns it alone; the same one at all, best.
+
+    Or, with `rest`, one for one of them alone, beside one that explains the others.
+    """
     n = sum(problem.wrong)
     if n < 2 or n > 64:
         return []
@@ -28,7 +31,7 @@ def each_by_itself(search: Search, problem: Problem) -> list[Suspect]:
         if w:
             mine = [s for s in search.singles(problem.alone(k)) if s.cost < SURE]
             if not mine:
-                return rest_by_itself(search, problem)
+                return rest_by_itself(search, problem) if rest else []
             found.append(mine)
         if search.late:
             search.leave_out("each parameter by itself")
@@ -56,7 +59,7 @@ def merged(found: list[list[Suspect]]) -> list[Suspect]:
     if len(found) == 1 and len(found[0]) > 1:
         found = [[s] for s in found[0]]
     common = set.intersection(*({(s.kind, s.tag) for s in mine} for mine in found))
-    kinds = set.intersection(*({s.kind for s in mine} for mine in found))
+    kinds = set.intersection(*({s.kind for s in mine} for mine in found)) - {"scale"}      # by another factor each
     if common:
         kind, tag = min(common, key=lambda key: min(s.cost for mine in found for s in mine if (s.kind, s.tag) == key))
         parts = [min((s for s in mine if (s.kind, s.tag) == (kind, tag)), key=lambda s: s.cost) for mine in found]
@@ -179,9 +182,11 @@ def in_series(search: Search, problem: Problem) -> list[Suspect]:
     """One mistake above the other: the first changes what the second gets."""
     bp = search.bp
     state = State(bp.g, bp.fitted)
+    slack = search.target(bp.g, problem)[1]
     firsts: list[tuple[int, float, int, Suspect]] = []
     for suspect in plain(search, problem, state):
-        if suspect.change and suspect.rules and suspect.cost < 1.5:
+        if suspect.change and suspect.rules and suspect.cost < 1.5 \
+                and np.any(np.abs(search.signature(suspect.change)) > slack):
             good = [matches_one(u, g, tol) for u, g, tol in
                     zip(problem.yours, search.gradients(suspect), problem.allowed, strict=True)]
             broken = sum(not ok and not w for ok, w in zip(good, problem.wrong, strict=True))
@@ -200,7 +205,7 @@ def in_series(search: Search, problem: Problem) -> list[Suspect]:
         left = Problem(bp, problem.yours, problem.allowed, [not ok for ok in now], problem.factors)
         target, slack = search.target(g, left)
         for second in search.suspects([e for e in bp.edges if bp.reach.get(e.x, 0) == left.mask], State(g, fitted),
-                                     target, left):
+                                     target, left, False):
             if search.passes(second, target, slack) and search.verified(second, left, g):
                 found.append(joined([suspect, second]))
         if search.late:

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.checks.doctor.backprop import Backprop, Edge, reads
+from autodiff.checks.doctor.backprop import Backprop, Edge, data_name, data_of, reads
 from autodiff.checks.doctor.suspects import DOES_NOT_FIT, State, said, with_operand, with_output
 from autodiff.checks.mistakes import EXACTLY_ONE, PRODUCTS, Mistake, right
+from autodiff.ops import indexing
 from autodiff.program.passes import value_of
 from autodiff.record import Record
 
@@ -43,6 +44,8 @@ def substitutes(edge: Edge, state: State, shaped: Shaped, bp: Backprop) -> Itera
                 if other is not r:
                     yield Mistake("wrong-argument", with_output(rule, other.value), f"y: {other.serial}", 1.4,
                                   said(other))
+    if op is indexing.items and not edge.i:
+        yield from at_other_places(edge, bp)
     if np.ndim(r.value):
         consumers = {e.r for e in bp.into.get(r, ())}
         for other in alike:
@@ -56,6 +59,27 @@ def substitutes(edge: Edge, state: State, shaped: Shaped, bp: Backprop) -> Itera
             for other in alike:
                 yield Mistake("wrong-operand", lambda _, y, *x, v=other.value, **o: rule(v, y, *x, **o),
                               f"value for g: {other.serial}", 1.8, said(other))
+
+
+def at_other_places(edge: Edge, bp: Backprop) -> Iterator[Mistake]:
+    """Another array of indices for one of those by which elements were chosen."""
+    r = edge.r
+    rule = right(indexing.items, 0)
+    for k, x in enumerate(r.inputs[1:], 1):
+        value = np.asarray(value_of(x))
+        for other, uses in data_of(bp):
+            index = np.asarray(value_of(other))
+            if index.dtype.kind in "iu" and other is not x and not np.array_equal(index, value):
+                for told, part in ((data_name(other, uses[0]), index), *columns(other, uses[0], index)):
+                    if part.shape == value.shape:
+                        yield Mistake("scatter", with_operand(rule, k, part), f"places of {told}", 1.35,
+                                      f"those of {told}")
+
+
+def columns(x: Any, use: tuple[Record, int], value: Any) -> Iterator[tuple[str, Any]]:
+    """The first and the last column of a table of indices."""
+    if value.ndim == 2:
+        yield from ((f"{data_name(x, use)}[:, {i}]", value[:, i]) for i in (0, -1))
 
 
 def for_operands(edge: Edge, shaped: Shaped) -> Iterator[Mistake]:

@@ -106,6 +106,8 @@ class Suspect:
         Edges whose contribution is added up otherwise than it must be: not summed, or over the wrong axis.
     out, x : Record or None
         Where it is several operations as one step: from x to out.
+    guess : bool
+        Whether the kind is only the likeliest name of what was found.
     """
 
     kind: str
@@ -122,6 +124,7 @@ class Suspect:
     out: Record | None = None
     x: Record | None = None
     rule: Rule | None = None
+    guess: bool = False
 
 
 @dataclass
@@ -133,16 +136,13 @@ class State:
 
 
 def changed(edge: Edge, rule: Rule, g: Any, now: Any) -> Any:
-    """What a wrong rule changes of a contribution; None if it gives none, or the same."""
+    """What a wrong rule changes of a contribution, if only to nothing or to no number; None if it has no such shape."""
     try:
         c = applied(rule, edge, g)
         new = np.zeros_like(edge.x.value) if c is None else fit(c, edge.x)
     except DOES_NOT_FIT:
         return None
-    if np.shape(new) != np.shape(edge.x.value) or not np.all(np.isfinite(new)):
-        return None
-    d = new - now
-    return d if np.any(d) else None
+    return new - now if np.shape(new) == np.shape(edge.x.value) else None
 
 
 def proportion(target: Any, s: Any) -> float | None:
@@ -174,7 +174,9 @@ def with_output(rule: Rule, other: Any) -> Rule:
 
 
 def scaled(edges: Sequence[Edge], k: float) -> dict[Edge, Rule]:
-    """The right rules of some edges, times a constant."""
+    """The right rules of some edges, times a constant; a measured zero is none of it."""
+    if abs(k) < 1e-7:
+        return dict.fromkeys(edges, nothing)
     rules: dict[Edge, Rule] = {}
     for e in edges:
         assert e.r.op is not None

@@ -10,8 +10,9 @@ import ast
 import copy
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -78,6 +79,8 @@ def substitutions(rhs: str, others: Operands) -> Iterator[str]:
             x = ast.unparse(node)
             yield from (instead(node, other) for other in names if alike(x, other))
             yield from (instead(node, f"{other}.T") for other in names if alike(x, other) and len(shapes[other]) == 2)
+        if near:
+            yield from exchanged(rhs, places, shapes)
         for x in dict.fromkeys(n.id for n in places if isinstance(n, ast.Name)):
             everywhere = re.compile(rf"(?<![\w.]){re.escape(x)}(?!\w)")
             yield from (everywhere.sub(other, rhs) for other in names if alike(x, other))
@@ -87,6 +90,14 @@ def substitutions(rhs: str, others: Operands) -> Iterator[str]:
     for node in nodes:
         if isinstance(node, ast.Constant) and isinstance(node.value, int | float):
             yield from (instead(node, other) for other, _ in others)
+
+
+def exchanged(rhs: str, places: list[ast.expr], shapes: Mapping[str, Any]) -> Iterator[str]:
+    """Two operands of one shape in each other's place."""
+    for a, b in combinations(sorted(places, key=lambda node: node.col_offset), 2):
+        x, y = ast.unparse(a), ast.unparse(b)
+        if x != y and (a.end_col_offset or 0) <= b.col_offset and shapes.get(x, ()) == shapes.get(y, None):
+            yield f"{rhs[:a.col_offset]}{y}{rhs[a.end_col_offset:b.col_offset]}{x}{rhs[b.end_col_offset:]}"
 
 
 def changes(rhs: str, operands_: Operands) -> Iterator[str]:
@@ -123,14 +134,22 @@ def additions(rhs: str, operands_: Operands) -> Iterator[str]:
     instead, operands, _, nodes = parts(rhs)
     others = [name for name, _ in operands_]
     numbers = [name for name, value in operands_ if np.ndim(value) == 0]
+    shapes = {name: np.shape(value) for name, value in operands_}
+    turned = {name: shape[::-1] for name, shape in shapes.items() if len(shape) == 2 and not name.endswith(".T")}
+    matrices = [name for name, shape in shapes.items() if len(shape) == 2]
+    for a in matrices:
+        yield from (f"{a} @ ({rhs})", f"({rhs}) @ {a}")
+        if a in turned:
+            yield from (f"{a}.T @ ({rhs})", f"({rhs}) @ {a}.T")
     for other in others:
         yield from (f"({rhs}) {op} {other}" for op in "*/+-")
         if other not in numbers:
             yield from (f"({rhs}) * ({d.format(other)})" for d in DERIVATIVES)
     yield from (f"({rhs}).sum({axis})" for axis in OVER)
     for node in nodes:
-        if isinstance(node, ast.Call | ast.BinOp):
-            yield from (instead(node, f"({ast.unparse(node)}) {op} {c}") for c in numbers for op in "*/")
+        number = isinstance(node, ast.Constant) and type(node.value) in (int, float)
+        if number or isinstance(node, ast.Call | ast.BinOp):
+            yield from (instead(node, f"({ast.unparse(node)}) {op} {c}") for c in numbers for op in "*/+")
     for c in [*numbers, "2", "0.5", *(f"2 * {c}" for c in numbers)]:
         yield from (f"{rhs} + {c} * {other}" for other in others)
     for node in operands:
@@ -138,7 +157,13 @@ def additions(rhs: str, operands_: Operands) -> Iterator[str]:
         for other in others:
             yield from (instead(node, f"{x} {op} {other}") for op in "*/-+")
     for a in others:
-        yield from (f"{rhs} + {a} {op} {b}" for b in others for op in "@*")
+        for b in others:
+            if shapes[a][-1:] == shapes[b][-2:][:1]:
+                yield f"{rhs} + {a} @ {b}"
+            if shapes[a] and shapes[b] and shapes[a][-1:] == shapes[b][-1:]:
+                yield f"{rhs} + {a} * {b}"
+            if a in turned and turned[a][-1:] == shapes[b][-2:][:1]:
+                yield f"{rhs} + {a}.T @ {b}"
 
 
 def parts(rhs: str) -> tuple[Callable[[ast.expr, str], str], list[ast.expr], ast.expr, list[ast.expr]]:
@@ -167,7 +192,7 @@ def edited(node: ast.expr) -> Iterator[str]:
         case ast.Call(func=ast.Name(id="len"), args=[inner]):
             yield from (f"{ast.unparse(inner)}.{size}" for size in ("shape[1]", "size"))
         case ast.Name():
-            yield f"{x}.T"
+            yield from (f"{x}.T", f"-{x}")
         case ast.Subscript(value=inner, slice=part):
             yield f"{x}.T"
             if isinstance(part, ast.Slice) or "None" in ast.unparse(part):
@@ -221,6 +246,15 @@ def edited(node: ast.expr) -> Iterator[str]:
 
 
 # ---- in their function
+
+@lru_cache(maxsize=4096)
+def compiled(text: str) -> Any:
+    """The code of an expression, which is looked at again and again; None if it is none."""
+    try:
+        return compile(text, "<line>", "eval")
+    except (SyntaxError, ValueError, RecursionError):
+        return None
+
 
 def plain(node: ast.AST) -> bool:
     """Whether reading this changes nothing: names, their parts, numbers."""

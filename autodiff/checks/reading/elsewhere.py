@@ -66,16 +66,19 @@ class Elsewhere:
 
 
 def other_values(tape: Tape) -> dict[Record, Any]:
-    """Random values of the same size for the parameters, positive where all of them were; scalars that are no count."""
+    """Random values of the same size for the parameters, positive where all of them were; numbers get a little smaller.
+
+    What requires no grad stays: the recorded gradient may hold it as a number of its own.
+    """
     rng = np.random.default_rng(1)
     values: dict[Record, Any] = {}
     for r in tape.leaves:
         x = np.asarray(r.value)
-        if x.dtype.kind != "f" or not x.size:
+        if x.dtype.kind != "f" or not x.size or not r.requires_grad:
             continue
         if x.ndim == 0 and x != np.round(x):
             values[r] = x * rng.uniform(0.6, 0.95)
-        elif r.requires_grad:
+        else:
             size = float(np.sqrt(np.mean(np.square(x, dtype=np.float64)))) or 0.5
             new = rng.normal(size=x.shape) * size
             values[r] = (np.abs(new) + size / 10 if np.all(x > 0) else new)[()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Sequence
 
 Signed = tuple[int, ast.expr]                  # a term with its sign, or a factor with its exponent, 1 or -1
@@ -10,7 +11,11 @@ SIZES = set("mnkdNMTDKB") | {"batch", "batch_size", "count", "size"}          # 
 RATES = {"lam", "lambda_", "lr", "alpha", "beta", "scale", "temperature", "l2", "decay"}
 DERIVATIVE_NAMES = {"where", "cosh", "cos", "sin", "sign", "exp", "heaviside", "sigmoid"}
 REDUCTIONS = {"sum", "mean"}
-LAYOUTS = {"T", "transpose", "swapaxes"}
+LAYOUTS = {"T", "t", "transpose", "swapaxes"}
+LINEAR = {*REDUCTIONS, *LAYOUTS, "reshape", "outer", "dot", "matmul", "einsum", "tensordot", "repeat", "tile", "append",
+          "concatenate", "stack", "diag", "copy", "zeros_like", "ones_like", "asarray", "array", "cumsum", "flip"}
+TENSOR = (ast.Name, ast.Subscript, ast.Attribute)
+GRADIENT = re.compile(r"(d|g|grad|delta)_?[a-z]")         # what gradients are called: dmu, g_mean
 
 
 def same(a: ast.AST, b: ast.AST) -> bool:
@@ -24,7 +29,8 @@ def bare(node: ast.expr) -> ast.expr:
         match node:
             case ast.Attribute(value=value, attr="T"):
                 node = value
-            case ast.Call(func=ast.Attribute(value=ast.Name(id="np"), attr=name), args=[value, *_]) if name in LAYOUTS:
+            case ast.Call(func=ast.Attribute(value=ast.Name(id="np"), attr=name) | ast.Name(id=name),
+                          args=[value, *_]) if name in LAYOUTS:
                 node = value
             case ast.Call(func=ast.Attribute(value=value, attr=name)) if name in LAYOUTS:
                 node = value
@@ -144,7 +150,14 @@ def in_derivative(factor: ast.expr, other: ast.expr) -> bool:
 def penalty(node: ast.expr) -> bool:
     """Whether a term looks like that of a penalty: λ W, 2 λ W, W / s."""
     names = [f for _, f in factors(node) if not constant(f)]
-    return len(names) == 1 and isinstance(names[0], ast.Name | ast.Subscript) and len(factors(node)) > 1
+    if len(names) != 1 or not isinstance(names[0], ast.Name | ast.Subscript) or len(factors(node)) < 2:
+        return False
+    return not GRADIENT.match(ast.unparse(names[0]))
+
+
+def one(node: ast.expr) -> bool:
+    """Whether this is the number 1."""
+    return isinstance(node, ast.Constant) and node.value == 1
 
 
 def form(node: ast.expr) -> str:
@@ -154,3 +167,67 @@ def form(node: ast.expr) -> str:
         if isinstance(n, ast.Name):
             text = text.replace(f"id='{n.id}'", "id='_'")
     return text
+
+
+def zero(node: ast.expr) -> bool:
+    """Whether an expression says that there is nothing: 0, zeros, or 0 times something."""
+    match node:
+        case ast.Constant(value=int() | float() as value):
+            return value == 0
+        case ast.Call(func=ast.Attribute(attr="zeros" | "zeros_like")):
+            return True
+        case ast.BinOp(op=ast.Mult(), left=left, right=right):
+            return zero(left) or zero(right)
+    return False
+
+
+def operands_of(node: ast.expr) -> set[str]:
+    """The variables of an expression."""
+    return {n.id for n in ast.walk(node) if isinstance(n, ast.Name)} - {"np"}
+
+
+def operand(node: ast.AST) -> bool:
+    """Whether this is a variable or a part of one: x, W.T, hs[t]."""
+    while isinstance(node, ast.Subscript | ast.Attribute):
+        node = node.value
+    return isinstance(node, ast.Name)
+
+
+def sliced(node: ast.expr) -> ast.expr:
+    """What an expression is a slice of: x of x[0][:, None]."""
+    while isinstance(node, ast.Subscript):
+        node = node.value
+    return node
+
+
+def in_formula(x: ast.expr, node: ast.expr) -> bool:
+    """Whether an operand stands in a formula of a derivative: a function, a comparison, a power, 1 - a, a (1 - a)."""
+    def has(part: ast.AST) -> bool:
+        return any(same(n, x) for n in ast.walk(part))
+
+    for n in ast.walk(node):
+        if not has(n) or product_within(n):
+            continue
+        match n:
+            case ast.Call(func=ast.Attribute(attr=name) | ast.Name(id=name), args=args) if name not in LINEAR:
+                if len(args) == 1 and has(args[0]):
+                    return True
+            case ast.Compare() | ast.BinOp(op=ast.Pow()):
+                return True
+            case ast.BinOp(op=ast.Add() | ast.Sub()) if any(isinstance(t, ast.Constant) for _, t in terms(n)):
+                if any(all(has(f) for _, f in factors(t)) for _, t in terms(n)):
+                    return True
+            case ast.BinOp(op=ast.Mult()):
+                if sum(map(has, (f for _, f in factors(n)))) > 1:
+                    return True
+    return False
+
+
+def product_within(node: ast.AST) -> bool:
+    """Whether there is a product of matrices within, so that what stands there is an operand of that."""
+    return any(isinstance(n, ast.BinOp) and isinstance(n.op, ast.MatMult) for n in ast.walk(node))
+
+
+def function_of(node: ast.expr) -> str:
+    """The name of what is called, without the module or object it belongs to."""
+    return ast.unparse(node.func).rpartition(".")[2] if isinstance(node, ast.Call) else ""

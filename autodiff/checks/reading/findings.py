@@ -77,6 +77,8 @@ class Reading:
         What it should read; "" if that cannot be said.
     small : bool
         Whether `expected` is a small change of the line.
+    value : bool
+        Whether the line makes a value of the forward pass, not a gradient.
     """
 
     lines: tuple[ReadLine, ...] = ()
@@ -94,6 +96,7 @@ class Reading:
     second: ReadLine | None = None
     second_expected: str = ""
     small: bool = False
+    value: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """As plain Python values."""

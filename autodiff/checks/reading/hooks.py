@@ -156,8 +156,8 @@ class Hooks:
         kind = "value" if target is not None else "return"
         match value:
             case ast.Dict(keys=keys, values=values):
-                parts = [self.around(v, v, "key", key_text(k)) if k is not None else v
-                         for k, v in zip(keys, values, strict=True)]
+                parts = [v if k is None else self.value(v, v, target) if isinstance(v, ast.Lambda)
+                         else self.around(v, v, "key", key_text(k)) for k, v in zip(keys, values, strict=True)]
                 return ast.copy_location(ast.Dict(keys, parts), value)
             case ast.Call(func=ast.Name(id="dict"), args=[], keywords=keywords):
                 pairs = [ast.keyword(k.arg, self.around(k.value, k.value, "key", k.arg) if k.arg else k.value)
@@ -172,6 +172,8 @@ class Hooks:
                 return ast.copy_location(type(value)(parts, ast.Load()), value)
             case ast.ListComp(elt=element, generators=generators):
                 return ast.copy_location(ast.ListComp(self.around(element, s, "element", name), generators), value)
+            case ast.DictComp(key=key, value=element, generators=generators):
+                return ast.copy_location(ast.DictComp(key, self.around(element, s, "element", name), generators), value)
             case ast.Lambda(args=arguments, body=body):
                 return ast.copy_location(ast.Lambda(arguments, self.around(body, s, "return", name)), value)
             case ast.BinOp() if adds_to(value, name):                          # x = x + a + b is x += a + b

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,7 +27,9 @@ from autodiff.checks.reading.quantities import (
     Match,
     close,
     direction,
+    directions,
 )
+from autodiff.checks.reading.samples import Samples
 from autodiff.checks.reading.spelled import written_out
 from autodiff.forward import contribution
 from autodiff.kinds import At
@@ -39,6 +41,7 @@ from autodiff.tensor import Tensor
 FEW = 12                  # pairs whose Jacobians are known
 WIDEST = 16               # up to this size of a sample, Jacobians are known too
 STEPS = 200                # of a loop
+FEWEST = 3                 # numbers of a sample that is recognised by itself
 LONGEST = 2e5              # elements of a sequence
 LARGEST = 2e7             # elements of all that is known; beyond it the rarer kinds are left out
 PREFIX = re.compile(r"^(?:delta_?|d[lLJEC]_?d_?|grad_?|bar_?|[dgGD]_?|∂|δ)(?=.)")
@@ -77,12 +80,13 @@ class Knowledge:
         self.wanted: set[Record] = set()                   # whose gradients are returned
         self.replayed(values or {})
         self.collect()
-        self.indices: dict[int, Index] = {}
+        self.samples = Samples(self.known)
+        self.elements: Any = None                          # of all leaves, sorted
+        self.indices: dict[int, Index] = {}                # made when a size is asked for
+        self.sizes: dict[int, list[Known]] = {}
         for known in self.known:
             if not known.parts:
-                self.enter(known)
-        for index in self.indices.values():
-            index.order = np.argsort(index.first)
+                self.sizes.setdefault(known.value.size, []).append(known)
 
     # ---- collecting
 
@@ -161,7 +165,7 @@ class Knowledge:
 
         Found by walking back from y with each unit vector; samples are rows, or columns.
         """
-        pairs = [(y, x) for y in path for x in
+        pairs = [(y, x) for y in path if y.op is not None and y.op.name in ("softmax", "divide") for x in
                  [x for x in reversed(path) if x.serial < y.serial and self.normalises(y, x)][:3]]
         for y, x in pairs[:FEW]:
             shape = np.shape(y.value)
@@ -286,22 +290,23 @@ class Knowledge:
 
     # ---- finding
 
-    def enter(self, known: Known) -> None:
-        """Put a quantity, as it is and turned (samples in columns), into the index."""
-        value = known.value
-        for turned in (False, True) if value.ndim > 1 and min(value.shape) > 1 else (False,):
-            found = direction(np.moveaxis(value, -1, 0) if turned else value)
-            if found is not None:
-                index = self.indices.setdefault(value.size, Index())
-                index.first.append(found[0])
-                index.second.append(found[1])
-                index.norms.append(found[2])
-                index.known.append((known, turned))
+    def index(self, size: int) -> Index | None:
+        """The quantities of this size, as they are and turned (samples in columns); None if there are none."""
+        if size not in self.sizes:
+            return None
+        if size not in self.indices:
+            forms = [(known, turned) for known in self.sizes[size]
+                     for turned in ((False, True) if known.value.ndim > 1 and min(known.value.shape) > 1 else (False,))]
+            rows = np.stack([np.ravel(np.moveaxis(k.value, -1, 0) if turned else k.value) for k, turned in forms])
+            kept, first, second, norms = directions(rows)
+            known = [form for form, keep in zip(forms, kept, strict=True) if keep]
+            self.indices[size] = Index(first.tolist(), second.tolist(), norms.tolist(), known, np.argsort(first))
+        return self.indices[size]
 
     def matches(self, value: Any) -> list[Match]:
         """The quantities that this array equals up to a factor, the surest first."""
         found: list[Match] = []
-        index, mine = self.indices.get(np.size(value)), direction(value)
+        index, mine = self.index(np.size(value)), direction(value)
         if mine is None and np.size(value) > 1 and np.all(value):
             found = [Match(k, 1.0) for k in self.known if k.value.size == np.size(value) and close(k.value, value)]
         if index is None or mine is None:
@@ -314,6 +319,32 @@ class Knowledge:
                 found.append(Match(known, mine[2] / index.norms[i], turned))
         return sorted(found, key=lambda m: (abs(m.factor - 1) > CLOSE, RANK[m.known.kind] >= RANK[STEP], m.turned,
                                            RANK[m.known.kind]))
+
+    def recognised(self, value: Any, among: Sequence[Known] | None = None) -> bool:
+        """Whether this is one of these quantities, by default of all, a sample or a step of one, or steps together."""
+        if self.samples.holder(value, among) is not None:
+            return True
+        for axis, n in enumerate(np.shape(value) if np.ndim(value) > 1 else ()):
+            if np.size(value) >= FEWEST * n and 1 < n <= STEPS:
+                found: set[Known] = set()
+                for part in np.moveaxis(value, axis, 0):
+                    holder = self.samples.holder(part, among)
+                    if holder is None or holder in found:
+                        break
+                    found.add(holder)
+                if len(found) == n:
+                    return True
+        return False
+
+    def selected(self, value: Any, arguments: Iterable[Any]) -> bool:
+        """Whether an array holds nothing but elements of leaves and arguments, zeros and ones: data put together."""
+        flat = np.ravel(value)
+        if self.elements is None:
+            given = [np.ravel(np.asarray(x, np.float64)) for x in (*(self.values[r] for r in self.tape.leaves
+                     if r in self.values), *arguments) if np.asarray(x).dtype.kind in "fiub"]
+            self.elements = np.unique(np.concatenate([*given, [0.0, 1.0]]))
+        x = self.elements
+        return bool(np.ptp(flat) and np.all(x[np.minimum(np.searchsorted(x, flat), x.size - 1)] == flat))
 
     # ---- what a name means
 

@@ -1,36 +1,89 @@
-"""What kind of mistake leads from the right line to the one that was written.
+"""What kinds of mistake lead from the right line to the one that was written.
 
-Both are read as expressions. What they share is set aside, level by level (terms of a sum, factors of a product,
-operands, arguments), until what is left says what happened: a factor is missing, a tensor is another.
+Both are read as expressions and compared (`line_changes`); a table says what each change may be called.
 """
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 from autodiff.checks.reading.expressions import (
-    Signed,
-    bare,
-    constant,
-    derivative,
+    LAYOUTS,
+    LINEAR,
     factors,
-    form,
-    in_derivative,
-    linear,
-    penalty,
-    reduction,
+    function_of,
+    in_formula,
+    operand,
+    operands_of,
+    product_within,
     same,
-    strip_factors,
     terms,
-    unmatched,
 )
+from autodiff.checks.reading.forms import plainly
+from autodiff.checks.reading.line_changes import PRODUCTS, changes, complement, is_scatter
 
-TENSOR = (ast.Name, ast.Subscript, ast.Attribute)
+# What a change of a line may be called, the likeliest first.
+KINDS: dict[str, tuple[str, ...]] = {
+    "sign": ("sign", "wrong-local-rule"),
+    "sign in a formula": ("wrong-local-rule", "sign"),                         # 1 + a for 1 - a
+    "number": ("scale", "wrong-operand"),
+    "number in a formula": ("wrong-local-rule", "scale", "wrong-argument"),    # sqrt(s + 1) for sqrt(s + 2)
+    "total": ("scale", "wrong-operand", "wrong-local-rule"),                   # / n for / weights.sum()
+    "mean for a sum": ("scale", "missing-broadcast-reduction"),
+    "axis": ("wrong-axis",),
+    "reduction": ("missing-broadcast-reduction", "dropped-path", "overwritten-accumulation"),
+    "extra reduction": ("wrong-axis",),
+    "transpose": ("missing-transpose",),
+    "layout": ("transposed-result", "missing-transpose"),
+    "layout of blocks": ("wrong-axis", "scatter", "transposed-result", "missing-transpose"),
+    "exchanged": ("swapped",),
+    "operand": ("wrong-operand", "wrong-argument"),
+    "operand of another step": ("wrong-operand", "stale-value"),
+    "argument": ("wrong-argument", "wrong-operand"),
+    "argument of another step": ("wrong-argument", "wrong-operand", "stale-value"),
+    "function": ("wrong-local-rule", "wrong-argument"),
+    "function too many": ("wrong-argument", "wrong-local-rule"),               # sigmoid(a) (1 - sigmoid(a))
+    "function missing": ("wrong-argument", "wrong-local-rule", "missing-local-derivative"),
+    "formula": ("wrong-local-rule", "wrong-operand", "softmax-diagonal"),
+    "power": ("wrong-local-rule", "wrong-argument"),
+    "number of an argument": ("scale", "wrong-argument", "wrong-operand"),
+    "factor of an argument": ("wrong-argument", "scale", "wrong-operand"),
+    "divisor": ("wrong-local-rule", "wrong-argument", "wrong-operand"),
+    "complement": ("wrong-operand", "wrong-argument", "wrong-local-rule"),     # z for 1 - z
+    "complement of a function": ("wrong-local-rule", "wrong-argument", "wrong-operand"),
+    "difference": ("double-derivative", "wrong-local-rule"),                   # p - y, and then the sigmoid's
+    "exchanged parts": ("swapped", "scatter", "wrong-operand"),
+    "derivative": ("missing-local-derivative", "wrong-operand"),
+    "half a derivative": ("wrong-local-rule", "missing-local-derivative"),
+    "factor of a product": ("wrong-operand", "missing-local-derivative"),
+    "extra derivative": ("double-derivative", "wrong-operand", "wrong-local-rule"),
+    "extra operand": ("wrong-operand", "double-derivative", "wrong-local-rule"),
+    "extra factor": ("wrong-operand", "wrong-local-rule", "double-derivative"),
+    "path": ("dropped-path", "missing-term", "treated-as-constant"),
+    "term": ("dropped-path", "missing-term", "treated-as-constant"),
+    "penalty": ("missing-term", "dropped-path", "treated-as-constant"),
+    "centring": ("treated-as-constant", "dropped-path", "softmax-diagonal", "wrong-local-rule"),
+    "term of a formula": ("wrong-local-rule", "dropped-path", "missing-term"),
+    "term of an argument": ("wrong-argument", "wrong-operand", "missing-term", "wrong-local-rule"),
+    "extra term": ("extra-term", "wrong-local-rule"),
+    "update": ("stale-value", "extra-term", "wrong-operand"),
+    "old value": ("stale-value", "extra-term", "wrong-operand"),
+    "nothing": ("dropped-path", "treated-as-constant"),
+    "overwriting": ("overwritten-accumulation", "dropped-path"),
+    "place": ("scatter", "wrong-operand"),
+    "mask": ("wrong-argument", "wrong-operand"),
+    "backwards": ("wrong-operand", "wrong-axis", "dropped-path"),
+    "fewer rounds": ("dropped-path", "treated-as-constant"),
+    "more rounds": ("extra-term", "dropped-path"),
+    "exchanged terms": ("swapped", "wrong-operand"),
+}
+MANY = 50                  # for each variable in the head of a loop
 
 
 def kind_of(wrong: str, right: str) -> str | None:
-    """The kind of mistake, one of `mistakes.KINDS`; None if the lines say nothing.
+    """The likeliest kind of mistake, one of `mistakes.KINDS`; None if the lines say nothing.
 
     Parameters
     ----------
@@ -45,33 +98,85 @@ def kind_of(wrong: str, right: str) -> str | None:
     >>> kind_of("dW = x", "dW += x"), kind_of("db = dz.sum(axis=0)", "db = dz.sum(axis=0) / m")
     ('overwritten-accumulation', 'scale')
     """
+    return next(iter(kinds_of(wrong, right)), None)
+
+
+def kinds_of(wrong: str, right: str) -> tuple[str, ...]:
+    """The kinds of mistake that it may be called, the likeliest first; () if the lines say nothing.
+
+    Examples
+    --------
+    >>> from autodiff.checks.reading.line_kinds import kinds_of
+    >>> kinds_of("dz = da * r * (1 - r)", "dz = da * z * (1 - z)")
+    ('wrong-argument', 'wrong-operand')
+    """
+    return may_be(changed(wrong, right))
+
+
+def changed(wrong: str, right: str) -> list[str]:
+    """What was changed, in the words of `KINDS`; [] if the lines say nothing."""
     try:
-        if (kind := of_heads(wrong, right)) is not None:
-            return kind
-        a, b = statement(wrong), statement(right)
-    except SyntaxError:
-        return None
+        return of_heads(wrong, right) or of_statements(wrong, right)
+    except (SyntaxError, RecursionError):
+        return []
+
+
+def may_be(words: Sequence[str]) -> tuple[str, ...]:
+    """The kinds that some changes may be called together, the likeliest first."""
+    if not words:
+        return ()
+    shared = tuple(kind for kind in KINDS[words[0]] if all(kind in KINDS[word] for word in words))
+    return shared if shared or len(words) == 1 else ("two",)
+
+
+def of_statements(wrong: str, right: str) -> list[str]:
+    """What was changed in a statement."""
+    a, b = statement(wrong), statement(right)
     if a is None or b is None:
-        return None
+        return []
     (mine, to, value), (good, target, wanted) = a, b
     if isinstance(value, ast.Dict) and not isinstance(wanted, ast.Dict):       # one key of the result
         value = key_of(value, right) or value
     if target is not None and same(target, wanted):
-        return "stale-value"                                     # w = w - rate * dw, before it was done with
-    if isinstance(good, ast.AugAssign) and isinstance(mine, ast.Assign):
-        return "overwritten-accumulation"
+        return ["update"]                                        # w = w - rate * dw, before it was done with
+    added = isinstance(good, ast.AugAssign) and isinstance(good.op, ast.Add | ast.Sub)
+    if added and isinstance(mine, ast.Assign) and not (to and any(same(n, to) for n in ast.walk(value))):
+        return ["overwriting"]
     if is_scatter(wanted) and not is_scatter(value):
-        return "scatter"
+        return ["place"]
     if target is not None and isinstance(mine, ast.Assign) and any(same(target, t) for _, t in terms(wanted)) \
-            and not any(same(target, t) for _, t in terms(value)):
-        return "overwritten-accumulation"
-    if isinstance(mine, ast.AugAssign) and isinstance(good, ast.AugAssign) and type(mine.op) is not type(good.op):
-        return "sign"
+            and not any(same(n, target) for n in ast.walk(value)):
+        return ["overwriting"]
+    if isinstance(mine, ast.AugAssign) and isinstance(good, ast.AugAssign) and type(mine.op) is not type(good.op) \
+            and added and isinstance(mine.op, ast.Add | ast.Sub):
+        return ["sign"]
     if to is not None and target is not None and not same(to, target):
         masks = any(isinstance(n, ast.Compare) for n in ast.walk(target))
-        return ("wrong-argument" if masks else "scatter") if isinstance(to, ast.Subscript) else None
-    found = list(dict.fromkeys(differences(value, wanted)))
-    return None if not found else found[0] if len(found) == 1 else "two"
+        if not isinstance(to, ast.Subscript):
+            return []
+        return ["mask" if masks else "place"]
+    if type(mine) is not type(good) or type(getattr(mine, "op", None)) is not type(getattr(good, "op", None)):
+        value, wanted = whole(mine, value), whole(good, wanted)                # dx *= r for dx /= r
+    elif isinstance(good, ast.AugAssign) and isinstance(good.op, ast.Mult | ast.Div):
+        return changes(value, wanted, "" if tensor(wanted) and not tensor(value) else "*")
+    return changes(value, wanted)
+
+
+def whole(node: ast.stmt, value: ast.expr) -> ast.expr:
+    """The value that a statement gives: of ``x += e`` that is x + e."""
+    if not isinstance(node, ast.AugAssign):
+        return value
+    return ast.parse(f"{ast.unparse(node.target)} {OPERATORS.get(type(node.op), '+')} ({ast.unparse(value)})",
+                     mode="eval").body
+
+
+def tensor(node: ast.expr) -> bool:
+    """Whether an expression is a product of variables."""
+    return all(operand(f) for _, f in factors(node))
+
+
+OPERATORS: dict[type[ast.operator], str] = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.MatMult: "@",
+                                           ast.Pow: "**"}
 
 
 def key_of(value: ast.Dict, right: str) -> ast.expr | None:
@@ -81,41 +186,77 @@ def key_of(value: ast.Dict, right: str) -> ast.expr | None:
                  if isinstance(k, ast.Constant) and str(k.value) == key), None)
 
 
-def of_heads(wrong: str, right: str) -> str | None:
-    """The kind of mistake in the head of a loop or of a branch; None if these are none."""
+def of_heads(wrong: str, right: str) -> list[str]:
+    """What was changed in the head of a loop or of a branch; [] if these are none."""
     if not wrong.endswith(":") or not right.endswith(":"):
-        return None
+        return []
     a, b = (ast.parse(f"{text} pass").body[0] for text in (wrong, right))
     if isinstance(a, ast.If) and isinstance(b, ast.If):
-        return next(differences(a.test, b.test, "*"), "dropped-path")
+        return changes(a.test, b.test, "*") or ["path"]
     if not isinstance(a, ast.For) or not isinstance(b, ast.For):
-        return None
-    mine, good = (ast.unparse(loop.iter) for loop in (a, b))
-    if ("reversed" in mine) != ("reversed" in good):
-        return "wrong-operand"                                   # every step with the values of another
-    return "dropped-path" if len(mine) >= len(good) else "extra-term"
+        return []
+    if same(a, b):
+        return []
+    if same(a.iter, b.iter):
+        return ["place"]                                         # the same rounds, another variable
+    mine, good = (rounds(loop.iter) for loop in (a, b))
+    if ("reversed" in ast.unparse(a.iter)) != ("reversed" in ast.unparse(b.iter)) or (mine and mine == good[::-1]):
+        return ["backwards"]                                     # every step with the values of another
+    return ["fewer rounds" if len(mine) < len(good) else "more rounds" if len(mine) > len(good) else
+            "fewer rounds" if len(ast.unparse(a.iter)) >= len(ast.unparse(b.iter)) else "more rounds"]
 
 
-def is_scatter(node: ast.expr) -> bool:
-    """Whether this is a call of ``np.add.at``."""
-    return isinstance(node, ast.Call) and ast.unparse(node.func) == "np.add.at"
+def rounds(node: ast.expr) -> list[Any]:
+    """What a loop runs over, with a number for each variable; [] if that cannot be said."""
+    names = dict.fromkeys(operands_of(node), MANY)
+    builtins = {"range": range, "reversed": lambda x: list(x)[::-1], "list": list, "max": max, "min": min,
+                "len": lambda x: x}
+    try:
+        return list(eval(compile(ast.Expression(node), "<loop>", "eval"), {"__builtins__": {}, **names, **builtins}))
+    except Exception:
+        return []
 
 
-def kind_of_line(text: str) -> str:
-    """What is most likely wrong with a line whose right form is not known."""
+def kinds_of_line(text: str) -> tuple[str, ...]:
+    """What may be wrong with a line whose right form is not known, the likeliest first."""
     try:
         parsed = statement(text)
     except SyntaxError:
-        return "dropped-path"                                    # the header of a loop
+        parsed = None
     if parsed is None:
-        return "dropped-path"
+        return ("dropped-path",)                                 # the header of a loop
     node, target, value = parsed
-    if is_scatter(value) or (isinstance(target, ast.Subscript) and isinstance(node, ast.AugAssign)):
-        return "scatter"
-    calls = {ast.unparse(n.func).rpartition(".")[2] for n in ast.walk(value) if isinstance(n, ast.Call)}
-    products = any(isinstance(n, ast.BinOp) and isinstance(n.op, ast.MatMult) for n in ast.walk(value))
-    products = products or bool(calls & {"outer", "einsum", "dot", "matmul", "tensordot"})
-    return "wrong-operand" if products else "wrong-local-rule"
+    if is_scatter(value):
+        return ("scatter", "wrong-operand")
+    parts = list(ast.walk(value))
+    calls = {function_of(n) for n in parts if isinstance(n, ast.Call)}
+    products = product_within(value) or bool(calls & PRODUCTS)
+    if any(in_formula(n, value) for n in parts if isinstance(n, ast.expr) and (operand(n) or isinstance(n, ast.Call))):
+        known: tuple[str, ...] = ("wrong-local-rule", "wrong-argument", "wrong-operand")
+        if any(complement(f, g) or of_tanh(g) for _, f in factors(value) for _, g in factors(value)):
+            known = ("wrong-argument", "wrong-local-rule", "wrong-operand")   # a (1 - a), 1 - a²: a right formula
+    elif any(isinstance(n, ast.Call) and product_within(n) and function_of(n) not in LINEAR for n in parts):
+        known = ("wrong-argument", "wrong-operand", "wrong-local-rule")       # f(W x + b)
+    else:
+        known = ("wrong-operand", "wrong-local-rule") if products else ("wrong-local-rule", "wrong-operand")
+    if function_of(value) in LAYOUTS or function_of(value) == "reshape":
+        known = ("transposed-result", "wrong-axis", "scatter", *known)
+    if isinstance(value, ast.Subscript) and any(isinstance(n, ast.Slice) and (n.lower or n.upper)
+                                                for n in ast.walk(value.slice)):
+        known = ("missing-broadcast-reduction", *known)                       # a part of it only
+    elif operand(value) and not isinstance(node, ast.Expr):
+        known = ("missing-local-derivative", *known)                          # handed on as it is
+    if isinstance(target, ast.Subscript):
+        known = (*known, "scatter", *(("overwritten-accumulation",) if isinstance(node, ast.Assign) else ()))
+    return (*known, "dropped-path")                              # or a term is missing
+
+
+def of_tanh(node: ast.expr) -> bool:
+    """Whether this is 1 - a ** 2, or 1 - a * a."""
+    match plainly(node):
+        case ast.BinOp(left=ast.Constant(value=1), op=ast.Sub(), right=ast.BinOp(op=ast.Pow())):
+            return True
+    return False
 
 
 def statement(text: str) -> tuple[ast.stmt, ast.expr | None, ast.expr] | None:
@@ -130,196 +271,8 @@ def statement(text: str) -> tuple[ast.stmt, ast.expr | None, ast.expr] | None:
             return node, target, value
         case ast.AugAssign(target=target, value=value):
             return node, target, value
+        case ast.Expr(value=ast.Call(func=ast.Name(id="dict"), args=[], keywords=keywords)):
+            return node, None, ast.Dict([ast.Constant(k.arg) for k in keywords], [k.value for k in keywords])
         case ast.Expr(value=value):
             return node, None, value
     return None
-
-
-def differences(a: ast.expr, b: ast.expr, within: str = "") -> Iterator[str]:
-    """The kinds of mistake from b, the right one, to a; `within` a product of matrices ("@") or of numbers ("*")."""
-    if same(a, b):
-        return
-    if isinstance(a, ast.Dict) and isinstance(b, ast.Dict):
-        yield from of_results(a, b)
-        return
-    if is_scatter(a) and is_scatter(b):
-        yield "scatter"
-        return
-    if same(bare(a), bare(b)):
-        yield "missing-transpose" if within == "@" else "transposed-result"
-        return
-    if isinstance(a, ast.Attribute) and isinstance(b, ast.Attribute) and a.attr == b.attr == "T":
-        yield from differences(a.value, b.value, within)
-        return
-    if (reduction(a) is None) != (reduction(b) is None) and (kind := reduced_or_not(a, b)):
-        yield kind
-        return
-    terms_a, terms_b = terms(a), terms(b)
-    if len(terms_a) == len(terms_b) == 1:
-        if terms_a[0][0] != terms_b[0][0]:
-            yield "sign" if within != "*" else "wrong-local-rule"
-        a, b = terms_a[0][1], terms_b[0][1]
-    elif (len(terms_a) > 1 and len(terms_b) > 1) or len(factors(a)) == len(factors(b)) == 1:
-        yield from of_terms(terms_a, terms_b, within)
-        return
-    if same(a, b):
-        return
-    if (reduction(a) is None) != (reduction(b) is None) and (kind := reduced_or_not(a, b)):
-        yield kind
-        return
-    factors_a, factors_b = factors(a), factors(b)
-    if len(factors_a) > 1 or len(factors_b) > 1:
-        yield from of_factors(factors_a, factors_b, within)
-        return
-    yield from of_reductions(a, b, within)
-
-
-def of_results(a: ast.Dict, b: ast.Dict) -> Iterator[str]:
-    """Two dicts of results: exchanged values, or values that differ."""
-    mine = {ast.unparse(k): v for k, v in zip(a.keys, a.values) if k is not None}
-    good = {ast.unparse(k): v for k, v in zip(b.keys, b.values) if k is not None}
-    differ = [k for k in good if k in mine and not same(mine[k], good[k])]
-    if len(differ) > 1 and sorted(ast.unparse(mine[k]) for k in differ) == sorted(ast.unparse(good[k]) for k in differ):
-        yield "swapped"
-        return
-    for k in differ:
-        yield from differences(mine[k], good[k])
-
-
-def of_terms(mine: Sequence[Signed], good: Sequence[Signed], within: str) -> Iterator[str]:
-    """The terms of two sums."""
-    left, missing = unmatched(mine, good)
-    if not left:
-        for _, term in missing:
-            formula = within == "*" and any(isinstance(t, ast.Constant) for _, t in (*good, *mine))
-            yield "wrong-local-rule" if formula else "missing-term" if penalty(term) else "dropped-path"
-    elif not missing:
-        updated = within and any(penalty(term) or len(factors(term)) > 1 for _, term in left)
-        yield "stale-value" if updated else "extra-term"
-    elif sorted(map(ast.unparse, (t for _, t in left))) == sorted(map(ast.unparse, (t for _, t in missing))):
-        yield "sign" if within != "*" or len(left) == len(good) else "wrong-local-rule"
-    elif len(left) == len(missing) == 1:
-        if left[0][0] != missing[0][0]:
-            yield "sign" if within != "*" else "wrong-local-rule"
-        yield from differences(left[0][1], missing[0][1], within)
-    elif len(left) == len(missing) and [form(t) for _, t in left] == [form(t) for _, t in missing]:
-        yield "wrong-operand"
-    else:
-        yield "wrong-local-rule"
-
-
-def of_factors(mine: Sequence[Signed], good: Sequence[Signed], within: str) -> Iterator[str]:
-    """The factors of two products."""
-    if any(isinstance(f, ast.Constant) and f.value == 0 for _, f in mine):
-        yield "dropped-path"
-        return
-    left, missing = unmatched(mine, good)
-    common = [f for power, f in mine if (power, f) not in left]
-    if not left:
-        if all(constant(f) for _, f in missing):
-            yield "scale"
-        else:
-            half = any(in_derivative(f, other) for _, f in missing for other in common)
-            yield "wrong-local-rule" if half else "missing-local-derivative"
-    elif not missing:
-        if all(constant(f) for _, f in left):
-            yield "scale"
-        else:
-            yield "double-derivative" if all(derivative(f) for _, f in left) else "wrong-operand"
-    elif all(constant(f) for _, f in (*left, *missing)):
-        yield "scale"
-    elif len(left) == len(missing) == 1:
-        if left[0][0] != missing[0][0]:
-            yield "wrong-local-rule"
-        elif isinstance(left[0][1], TENSOR) and isinstance(missing[0][1], TENSOR):
-            yield "wrong-operand"
-        else:
-            yield from differences(left[0][1], missing[0][1], "" if linear(missing[0][1]) else "*")
-    else:
-        alike = [form(f) for _, f in left] == [form(f) for _, f in missing]
-        yield "wrong-argument" if alike else "wrong-local-rule"
-
-
-def reduced_or_not(a: ast.expr, b: ast.expr) -> str | None:
-    """One is the sum of the other, or of something to which it is proportional."""
-    good, mine = reduction(b), reduction(a)
-    if good is not None:
-        alone = a.value if isinstance(a, ast.Subscript) else a
-        if same(alone, good[1]) or same(strip_factors(alone), strip_factors(good[1])):
-            return "missing-broadcast-reduction"
-    if mine is not None and (same(mine[1], b) or same(strip_factors(mine[1]), strip_factors(b))):
-        return "wrong-axis"
-    return None
-
-
-def of_reductions(a: ast.expr, b: ast.expr, within: str) -> Iterator[str]:
-    """Sums over axes: left out, over others, or of something else."""
-    mine, good = reduction(a), reduction(b)
-    if mine and good and same(mine[1], good[1]):
-        yield "wrong-axis" if mine[0] == good[0] else "scale"
-    elif mine and good:
-        yield from differences(mine[1], good[1], within)
-    else:
-        yield from of_nodes(a, b, within)
-
-
-def of_nodes(a: ast.expr, b: ast.expr, within: str) -> Iterator[str]:
-    """Two expressions that are neither sums nor products of numbers."""
-    match a, b:
-        case ast.BinOp(op=ast.MatMult()), ast.BinOp(op=ast.MatMult()):
-            if same(bare(a.left), bare(b.right)) and same(bare(a.right), bare(b.left)):
-                yield "transposed-result"
-            else:
-                yield from differences(a.left, b.left, "@")
-                yield from differences(a.right, b.right, "@")
-        case ast.BinOp(op=ast.Pow()), ast.BinOp(op=ast.Pow()) if same(a.right, b.right):
-            yield from differences(a.left, b.left, "*")
-        case ast.BinOp(op=ast.Pow(), left=left), _ if same(left, b):
-            yield "double-derivative" if isinstance(b, ast.BinOp | ast.Call) else "wrong-local-rule"
-        case (ast.BinOp(op=ast.Pow()), _) | (_, ast.BinOp(op=ast.Pow())):
-            yield "wrong-local-rule"
-        case _ if constant(a) and constant(b):
-            yield "scale"
-        case ast.Call(), ast.Call() if same(a.func, b.func):
-            yield from of_calls(a, b, within)
-        case ast.Call(args=[inner]), _ if same(inner, b):
-            yield "wrong-argument" if within == "*" else "wrong-operand"
-        case _, ast.Call(args=[inner]) if same(inner, a):
-            yield "wrong-argument" if within == "*" else "missing-local-derivative"
-        case ast.Call(), ast.Call():
-            yield "wrong-local-rule" if within == "*" else "wrong-operand"
-        case (ast.Name() | ast.Subscript() | ast.Attribute()), (ast.Name() | ast.Subscript() | ast.Attribute()):
-            yield "wrong-argument" if within == "*" else "wrong-operand"
-        case ast.Compare(), ast.Compare() if same(a.comparators[0], b.comparators[0]) and not same(a.left, b.left):
-            yield "wrong-argument"
-        case (ast.Constant(), _) | (_, ast.Constant()):
-            yield "scale" if not within else "wrong-local-rule"
-        case _ if type(a) is type(b) and not isinstance(a, ast.BinOp | ast.Compare):
-            for x, y in zip(ast.iter_child_nodes(a), ast.iter_child_nodes(b)):
-                if isinstance(x, ast.expr) and isinstance(y, ast.expr):
-                    yield from differences(x, y, within)
-        case _:
-            yield "wrong-operand" if within == "@" else "wrong-local-rule"
-
-
-def of_calls(a: ast.Call, b: ast.Call, within: str) -> Iterator[str]:
-    """Two calls of one function."""
-    mine, good = ({k.arg: ast.dump(k.value) for k in call.keywords} for call in (a, b))
-    operands = [sorted(map(ast.unparse, call.args[1:])) for call in (a, b)]
-    if ast.unparse(b.func) == "np.einsum" and operands[0] == operands[1]:
-        letters = [ast.unparse(call.args[0]).partition("->") for call in (a, b)]
-        mixed = sorted(letters[0][2]) == sorted(letters[1][2])
-        yield "transposed-result" if mixed else "wrong-axis"
-        return
-    if len(a.args) == len(b.args) == 2 and same(a.args[0], b.args[1]) and same(a.args[1], b.args[0]):
-        yield "transposed-result"
-        return
-    if {k: v for k, v in mine.items() if k != "ddof"} != {k: v for k, v in good.items() if k != "ddof"}:
-        yield "wrong-axis"
-    elif mine != good:
-        yield "scale"                                        # n - 1 for n
-    elif len(a.args) != len(b.args):
-        yield "wrong-axis"
-    product = ast.unparse(b.func) in ("np.outer", "np.dot", "np.matmul", "np.einsum")
-    for x, y in zip(a.args, b.args):
-        yield from differences(x, y, "@" if product else within)

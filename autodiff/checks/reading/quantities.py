@@ -79,6 +79,17 @@ def direction(value: Any) -> tuple[float, float, float] | None:
     return (float(a), float(b), norm) if a > 0 else (-float(a), -float(b), -norm)
 
 
+def directions(rows: Any) -> tuple[Any, Any, Any, Any]:
+    """The directions of many arrays of one size, flat: which of them have one, and the three numbers of these."""
+    rows = np.asarray(rows, np.float64)
+    with np.errstate(all="ignore"):
+        norms = np.sqrt(np.einsum("ij,ij->i", rows, rows))
+        kept = np.isfinite(norms) & (norms > 0) & (np.ptp(rows, axis=1) > FLAT * norms) & (rows.shape[1] > 1)
+        first, second = probes(rows.shape[1]) @ rows[kept].T / norms[kept]
+    signs = np.where(first > 0, 1.0, -1.0)
+    return kept, signs * first, signs * second, signs * norms[kept]
+
+
 def close(a: Any, b: Any) -> bool:
     """Whether two arrays of one size hold the same numbers, to rounding."""
     with np.errstate(all="ignore"):

@@ -8,11 +8,13 @@ import numpy as np
 
 from autodiff.checks.reading.hooks import OPAQUE, Spot
 from autodiff.checks.reading.status import same
+from autodiff.checks.reading.their_code import Change
 
 if TYPE_CHECKING:
     from autodiff.checks.reading.repair import Repairs
 
 MOVED = 1e-3               # by how much, relative to their size
+PARTS = 32                 # up to this length, the elements of an array are moved one by one
 
 
 class Reach:
@@ -27,6 +29,7 @@ class Reach:
     def __init__(self, repairs: Repairs) -> None:
         self.repairs = repairs
         self.found: dict[Spot, frozenset[Any] | None] = {}
+        self.harm: dict[Spot, bool] = {}
         self.rng = np.random.default_rng(0)
 
     def of(self, spot: Spot) -> frozenset[Any] | None:
@@ -65,5 +68,32 @@ class Reach:
         return reached is not None and not reached & self.repairs.wrong
 
     def harmful(self, spot: Spot) -> bool:
-        """Whether a spot reaches gradients that are right: then its values are right too, as a rule."""
-        return bool((self.of(spot) or frozenset()) - self.repairs.wrong)
+        """Whether a spot reaches gradients that are right: then its values are right too, as a rule.
+
+        Not where one array holds several gradients, and some of its elements reach none that is right.
+        """
+        if spot not in self.harm:
+            self.harm[spot] = bool((self.of(spot) or frozenset()) - self.repairs.wrong) and not self.parted(spot)
+        return self.harm[spot]
+
+    def parted(self, spot: Spot) -> bool:
+        """Whether some of the elements of a spot's values reach wrong gradients only."""
+        values = self.repairs.first.seen[spot].values if spot.kind not in OPAQUE else []
+        if not values or not values[0].ndim or not 1 < values[0].shape[0] <= PARTS:
+            return False
+
+        def moving(at: int) -> Change:
+            def moved(n: int, v: Any) -> Any:
+                v = np.array(v, np.float64)
+                if at < len(v):
+                    v[at] += MOVED * (np.max(np.abs(v), initial=0) or 1.0)
+                return v
+            return moved
+
+        for at in range(values[0].shape[0]):
+            outputs = self.repairs.outputs_of({spot: moving(at)})
+            if outputs is not None:
+                reached = {k for k, old in self.repairs.outputs.items() if not same(outputs.get(k), old)}
+                if reached and reached <= self.repairs.wrong:
+                    return True
+        return False

@@ -7,13 +7,13 @@ read is found in their own names (`rewriting`).
 
 from __future__ import annotations
 
-import time
 import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
+from autodiff.checks.budget import Budget
 from autodiff.checks.manual import meant, value_named, wanted_by
 from autodiff.checks.reading.constants import NOTHING
 from autodiff.checks.reading.elsewhere import Elsewhere
@@ -21,7 +21,8 @@ from autodiff.checks.reading.findings import RIGHT, SCALED, UNKNOWN, WRONG, Read
 from autodiff.checks.reading.hooks import OPAQUE, Spot
 from autodiff.checks.reading.known import Knowledge
 from autodiff.checks.reading.quantities import CLOSE, COTANGENT, INNER, VALUE, Match
-from autodiff.checks.reading.repair import Fix, Outputs, Repairs
+from autodiff.checks.reading.repair import Fix, Repairs
+from autodiff.checks.reading.replacing import Outputs
 from autodiff.checks.reading.rewriting import right_line
 from autodiff.checks.reading.status import right, same
 from autodiff.checks.reading.their_code import Change, Program, Stopped, UnreadableError
@@ -71,12 +72,12 @@ def read(function: Callable[..., Any], tape: Tape, more: Mapping[str, Any] | Non
     >>> reading.first_wrong.text, reading.expected
     ('dz = 2 * a * (1 - a)', 'dz = 2 * a * (1 - a * a)')
     """
-    started = time.perf_counter()
+    budget = Budget(seconds)
     state = np.random.get_state()  # noqa: NPY002  (theirs may draw from it: it is put back)
     try:
         with np.errstate(all="ignore"), warnings.catch_warnings():
             warnings.simplefilter("ignore")              # of theirs, and of changes of their lines that make no sense
-            return Reader(function, tape, more or {}, started + seconds, values or {}).reading()
+            return Reader(function, tape, more or {}, budget, values or {}).reading()
     except UnreadableError as error:
         return Reading(left_numpy=str(error), sentence=f"It cannot be read line by line: {error}.")
     except (Exception, SystemExit, Stopped) as error:     # nothing of theirs, or of a user's rule, may end the report
@@ -89,14 +90,14 @@ def read(function: Callable[..., Any], tape: Tape, more: Mapping[str, Any] | Non
 class Reader:
     """Reads one function."""
 
-    def __init__(self, function: Callable[..., Any], tape: Tape, more: Mapping[str, Any], deadline: float,
+    def __init__(self, function: Callable[..., Any], tape: Tape, more: Mapping[str, Any], budget: Budget,
                  values: Mapping[Record, Any]) -> None:
-        self.tape, self.loss, self.deadline = tape, tape.outputs[0], deadline
+        self.tape, self.loss, self.budget = tape, tape.outputs[0], budget
         program = Program(function)
         self.knowledge = Knowledge(tape, {**generic(tape), **values})
         arguments = arguments_of(function, tape, self.knowledge.values, more)
         self.keys: dict[Any, Record] = {}
-        first = program.run(arguments, seconds=deadline - time.perf_counter())
+        first = program.run(arguments, seconds=budget.left)
         self.failed = first.error
         self.returned = first.returned if isinstance(first.returned, Mapping) else {}
         for key in self.returned:
@@ -107,7 +108,7 @@ class Reader:
         targets = {key: self.knowledge.cotangents[r] for key, r in self.keys.items()}
         elsewhere = Elsewhere(program, self.knowledge, lambda at: arguments_of(function, tape, at, more),
                               self.gradients, self.keys)
-        soon = time.perf_counter() + FOR_VALUES * (deadline - time.perf_counter())
+        soon = budget.part(FOR_VALUES * budget.left)
         self.repairs = Repairs(program, arguments, self.gradients, targets, self.knowledge, soon, elsewhere)
 
     def record_of(self, key: Any) -> Record | None:
@@ -166,7 +167,8 @@ class Reader:
                             f"The next wrong line is {second.where}: {second.text}" if second else "",
                             f"It should read: {second_expected}" if second_expected else ""),
                        self.stands_for(fix) if fix else None,
-                       second, second_expected, small)
+                       second, second_expected, small,
+                       fix is not None and fix.known is not None and fix.known.kind == VALUE)
 
     def mended(self, repairs: Repairs) -> tuple[Fix | None, str, bool, dict[Spot, Change]]:
         """What puts right what can be put right; the line as it should read, whether a small change, and what it does.
@@ -174,16 +176,36 @@ class Reader:
         A value that belongs in a line is found at once, if the tape knows it. Where that gives no small change of the
         line, or a line before it may be to blame, changes of lines are tried one by one.
         """
-        fix = repairs.search()
+        fix: Fix | None = repairs.search()
         expected, small, change = right_line(repairs, fix) if fix else ("", False, {})
         whole = fix is not None and fix.fixed == repairs.wrong
-        trials = Trials(repairs, self.deadline)
-        tried = trials.search(before=fix.tick, sizes=fix.how == "scale") if fix and whole and small else trials.search()
-        if tried is None and fix is not None and not (whole and small):
+        trials = Trials(repairs, self.budget)
+        final = fix is not None and fix.known is not None and fix.known.record in self.knowledge.wanted
+        tried = trials.search(before=fix.tick, sizes=fix.how == "scale", final=final) if fix and whole and small \
+            else trials.search()
+        if tried is None and fix is not None and not whole:
             tried = trials.search(fix.fixed)
+        self.blamed = repairs.blame.suspects(repairs.wrong, None, True)
+        if tried is None and whole and fix and not small and final:
+            earlier = repairs.before(fix)                  # any line is repaired by the very gradient that it makes
+            if earlier is not None:
+                return earlier, *right_line(repairs, earlier)
+        if tried is None and fix is not None and not small and self.covers(fix):
+            fix = None
+        if tried and whole and fix and fix.how == "scale" and fix.tick < tried.fix.tick and not repairs.unlikely(fix):
+            tried = None
         if tried and not (small and fix and fix.fixed >= tried.fix.fixed and fix.tick <= tried.fix.tick):
             return tried.fix, tried.text, True, {tried.fix.spot: tried.fix.change} if tried.fix.change else {}
-        return fix, expected, small, change
+        return (fix, expected, small, change) if fix else (None, "", False, {})
+
+    def covers(self, fix: Fix) -> bool:
+        """Whether a repair only covers a mistake before it: it puts a known value where what is read is strange."""
+        levels = self.repairs.blame.levels
+        level = levels.get(fix.spot, 0)
+        before = [spot for n, spot in self.blamed if 0 < n < (level or np.inf)
+                  and self.repairs.first.seen[spot].ticks[0] < fix.tick and spot.node is not fix.spot.node]
+        final = fix.known is not None and fix.known.record in self.knowledge.wanted
+        return bool(before) and fix.how == "known" and ((level > 1 and final) or fix.fixed != self.repairs.wrong)
 
     def stands_for(self, fix: Fix) -> Record | None:
         """What the wrong value should be, of the forward pass; if the tape does not know it, the first made of it."""
@@ -206,7 +228,7 @@ class Reader:
         """The next wrong line, with the first one put right, and what it should read; None if that is not all."""
         old = self.repairs
         base = change or ({fix.spot: fix.change} if fix.change is not None else {})
-        again = Repairs(old.program, old.arguments, old.read, old.targets, old.knowledge, self.deadline,
+        again = Repairs(old.program, old.arguments, old.read, old.targets, old.knowledge, self.budget,
                         old.elsewhere if change else None, base)          # values put in place are right only here
         found = again.search() if again.wrong else None
         if found is None or found.fixed != again.wrong or found.spot.text == fix.spot.text:
@@ -269,8 +291,12 @@ class Reader:
     def suspect(self) -> Spot | None:
         """Where nothing that was tried helps: the first line that nobody knows, made of what is right, that matters."""
         repairs = self.repairs
+        strange = [(level, spot) for level, spot in self.blamed if level and spot.main]
+        if strange:
+            return min(strange, key=lambda found: (found[0], found[1] not in repairs.blame.unknown))[1]
         unsure = {spot.name for spot in repairs.order if not repairs.statuses[spot].sure and spot.name}
-        matters = [spot for spot in repairs.order if not repairs.statuses[spot].sure and repairs.matters(spot)]
+        matters = [spot for spot in repairs.order if not repairs.statuses[spot].sure and repairs.matters(spot)
+                   and np.asarray(repairs.first.seen[spot].values[0]).dtype.kind == "f"]
         return next((s for s in matters if not (s.reads - {s.name}) & unsure), matters[0] if matters else None)
 
     def sentence(self, spot: Spot, fix: Fix | None, expected: str, last: ReadLine | None,

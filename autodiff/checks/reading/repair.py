@@ -8,14 +8,15 @@ for, not searched. Lines that are right by their own name and numbers come last.
 from __future__ import annotations
 
 import ast
-import sys
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from autodiff.checks.budget import Budget
+from autodiff.checks.reading.blame import Blame, renames
 from autodiff.checks.reading.elsewhere import Elsewhere
 from autodiff.checks.reading.hooks import OPAQUE, Spot
 from autodiff.checks.reading.known import Knowledge
@@ -31,13 +32,13 @@ from autodiff.checks.reading.quantities import (
     shaped_like,
 )
 from autodiff.checks.reading.reach import Reach
-from autodiff.checks.reading.status import COARSE, is_new, right, same, statuses
+from autodiff.checks.reading.replacing import SHAPINGS, Outputs, added, changing, factor, like, plain
+from autodiff.checks.reading.status import is_new, right, same, statuses
 from autodiff.checks.reading.their_code import Change, Program, Run, Seen
 
 TRIED = 40                 # quantities of one shape that are tried in place of a line's values
 
 EACH = 6                   # wrong gradients of which each by itself is looked at for a factor
-Outputs = dict[Any, Any]
 
 
 @dataclass(frozen=True)
@@ -93,8 +94,8 @@ class Repairs:
         What these must be.
     knowledge : Knowledge
         What the tape knows.
-    deadline : float
-        When to stop (`time.perf_counter`).
+    budget : Budget
+        How long to try.
     elsewhere : Elsewhere, optional
         The same at other values of the parameters.
     base : dict
@@ -102,15 +103,15 @@ class Repairs:
     """
 
     def __init__(self, program: Program, arguments: Mapping[str, Any], read: Callable[[Any], Outputs], targets: Outputs,
-                 knowledge: Knowledge, deadline: float, elsewhere: Elsewhere | None = None,
+                 knowledge: Knowledge, budget: Budget, elsewhere: Elsewhere | None = None,
                  base: Mapping[Spot, Change] | None = None) -> None:
         self.program, self.arguments, self.read, self.targets = program, arguments, read, targets
-        self.knowledge, self.deadline = knowledge, deadline
+        self.knowledge, self.budget = knowledge, budget
         self.elsewhere, self.base = elsewhere, dict(base or {})
         self.reliable: bool | None = None
-        started = time.perf_counter()
-        self.first: Run = program.run(arguments, self.base, look=True, seconds=deadline - started)
-        self.cost = time.perf_counter() - started
+        left = budget.left
+        self.first: Run = program.run(arguments, self.base, look=True, seconds=left)
+        self.cost = left - budget.left
         self.patience = 20 * self.cost + 0.05
         self.tried = TRIED
         self.outputs = read(self.first.returned)
@@ -118,6 +119,11 @@ class Repairs:
         self.statuses = statuses(self.first.seen, knowledge)
         self.order = sorted(self.first.seen, key=lambda spot: self.first.seen[spot].ticks[0])
         self.reach = Reach(self)
+
+    @cached_property
+    def blame(self) -> Blame:
+        """Which lines may be to blame."""
+        return Blame(self)
 
     # ---- running
 
@@ -154,44 +160,89 @@ class Repairs:
     def search(self) -> Fix | None:
         """The best repair: of the line that is wrong first and makes everything right, else the most."""
         passes = self.passes()
-        unsure, neutral, named, _ = passes
-        self.tried = int(np.clip((self.deadline - time.perf_counter()) / (self.cost * len(unsure) or 1), 4, TRIED))
+        alias, strange, unsure, neutral, named, *_ = passes
+        self.tried = int(np.clip(self.budget.left / (self.cost * len(strange) or 1), 4, TRIED))
         partial: list[Fix] = []
+        whole: list[Fix] = []
         for spots in passes:
-            whole: list[Fix] = []
             for spot in spots:
-                likely = [f.tick for f in whole if not self.unlikely(f)]
-                if likely and self.first.seen[spot].ticks[0] > min(likely):
+                likely = [f for f in whole if not self.unlikely(f)]
+                if likely and self.first.seen[spot].ticks[0] > min(f.tick for f in likely) \
+                        and not (self.only_scales(spot) and any(f.spot.name == spot.name for f in likely)):
                     continue
-                for fix in self.multiples(spot) if spots is unsure and self.scaled_only(spot) else self.fixes(spot):
+                factor_only = (spots is strange or spots is unsure) and self.scaled_only(spot)
+                for fix in self.multiples(spot) if factor_only else self.fixes(spot):
+                    if spots is alias and fix.known not in self.statuses[spot].claimed:
+                        continue
                     (whole if fix.fixed == self.wrong else partial).append(fix)
-                    if fix.fixed == self.wrong and (spots is neutral or spots is named):
+                    if fix.fixed == self.wrong and (spots is neutral or spots is named) \
+                            and not (len(whole) > 1 and self.unlikely(fix)):
                         return fix
                     if fix.fixed == self.wrong and not self.unlikely(fix):
                         break                              # nothing else in its place does better
-                if time.perf_counter() > self.deadline:
+                if self.budget.late:
                     break
-            if whole:
-                return min(whole, key=lambda f: (self.unlikely(f), f.tick))
+            if whole and ((spots is not strange and spots is not alias) or not all(map(self.unlikely, whole))):
+                return self.earliest(whole)
+        if whole:
+            return self.earliest(whole)
         return min(partial, key=lambda f: (-len(f.fixed), self.statuses[f.spot].sure, self.unlikely(f), f.tick),
                    default=None)
 
-    def passes(self) -> tuple[list[Spot], list[Spot], list[Spot], list[Spot]]:
+    def before(self, fix: Fix) -> Fix | None:
+        """The repair of a line before, which is right by itself and may lack a step."""
+        *_, neutral, named, _, _ = self.passes()
+        for spot in (*neutral, *named):
+            if self.first.seen[spot].ticks[0] < fix.tick and spot.node is not fix.spot.node:
+                for other in self.fixes(spot):
+                    if other.fixed == self.wrong and other.how == "known" and not self.unlikely(other):
+                        return other
+            if self.budget.late:
+                break
+        return None
+
+    def earliest(self, whole: list[Fix]) -> Fix:
+        """The likely repair of the line that is wrong first; of a factor, where a line does nothing else, there."""
+        first = min(whole, key=lambda f: (self.unlikely(f), not self.blame.levels[f.spot],
+                                          self.unlikely(f) and not self.statuses[f.spot].named, f.tick))
+        if first.how != "scale" or plain(first.factor):
+            before = [f for f in whole if f.how == "scale" and f.tick < first.tick and self.forgotten(f)]
+            return min(before, key=lambda f: f.tick, default=first)
+        return next((f for f in whole if f.spot.name == first.spot.name and self.only_scales(f.spot)), first)
+
+    def forgotten(self, fix: Fix) -> bool:
+        """Whether a line may lack a minus, a 2 or a half: none of these stands there, and it is more than data."""
+        nodes = list(ast.walk(fix.spot.expression))
+        has_minus = any(isinstance(n, ast.USub) for n in nodes)
+        has_two = any(isinstance(n, ast.Constant) and n.value in (2, 0.5) for n in nodes)
+        return plain(fix.factor) and not (has_minus if fix.factor < 0 else has_two) \
+            and fix.spot in self.blame.unknown and (bool(self.statuses[fix.spot].claimed)
+                                                    or not self.blame.only_data(fix.spot))
+
+    def passes(self) -> tuple[list[Spot], ...]:
         """The spots in the order in which they are suspected.
 
-        First what is not known to be right, and of that what is made of what is right; if it is right but for a factor,
-        only the factor is in doubt. Then what is right by itself and may lack a step: the last one before its use. Then
-        the functions that theirs calls, which serve other lines too.
+        First what gives a value another name, which it does not deserve: a step was meant there. Then what is strange
+        from the first time it runs, and of that what is made of what is right; if it is right but for a factor, only
+        the factor is in doubt. Then what becomes wrong later. Then what is right by itself and may lack a step: the
+        last one before its use. Then the functions that theirs calls, which serve other lines too, and at last what
+        does not reach all that is wrong.
         """
         main = [spot for spot in self.order if spot.main and spot.kind not in (*OPAQUE, "factor") and not is_new(spot)
                 and spot not in self.base and not self.reach.useless(spot)]
+        partly = [spot for spot in main if not self.wrong <= (self.reach.of(spot) or self.wrong)]
+        main = [spot for spot in main if spot not in set(partly)]
+        partly.sort(key=lambda spot: (self.statuses[spot].sure, self.reach.harmful(spot), self.blame.levels[spot]))
         unsure = [spot for spot in main if not self.statuses[spot].sure]
-        names = {spot.name for spot in unsure}
-        unsure.sort(key=lambda spot: (self.reach.harmful(spot), bool((spot.reads - {spot.name}) & names)))
+        unsure.sort(key=lambda spot: (self.reach.harmful(spot), self.blame.levels.get(spot, 0)))
+        strange = [spot for spot in unsure if self.blame.levels.get(spot)]
+        unsure = [spot for spot in unsure if not self.blame.levels.get(spot)]
         sure = [spot for spot in reversed(main) if self.statuses[spot].sure or self.scaled_only(spot)]
-        return (unsure, [spot for spot in sure if not self.statuses[spot].named],
+        alias = [spot for spot in main if spot.kind == "value" and renames(spot.expression)
+                 and self.statuses[spot].claimed and not self.statuses[spot].named]
+        return (alias, strange, unsure, [spot for spot in sure if not self.statuses[spot].named],
                 [spot for spot in sure if self.statuses[spot].named],
-                [spot for spot in self.order if not spot.main and not self.statuses[spot].sure])
+                [spot for spot in self.order if not spot.main and not self.statuses[spot].sure], partly)
 
     def scaled_only(self, spot: Spot) -> bool:
         """Whether a line's value is right but for a factor, as far as no name contradicts it."""
@@ -199,6 +250,13 @@ class Repairs:
         return not status.sure and status.match is not None and status.match.known.kind in (COTANGENT, VALUE, LOCAL) \
             and abs(status.match.factor - 1) > CLOSE and not status.claimed \
             and spot.kind not in ("key", "increment", "whole")
+
+    def only_scales(self, spot: Spot) -> bool:
+        """Whether a line multiplies or divides a variable by a number, which is all that can be wrong there."""
+        node = spot.node
+        return spot.kind == "whole" and isinstance(node, ast.AugAssign) and any(
+            other.kind == "factor" and other.node is node and np.ndim(seen.first) == 0
+            for other, seen in self.first.seen.items())
 
     def multiples(self, spot: Spot) -> Iterator[Fix]:
         """The repairs of one spot by a factor."""
@@ -211,7 +269,8 @@ class Repairs:
     def unlikely(self, fix: Fix) -> bool:
         """Whether another line explains it better: a multiple of what nobody knows, a value against the line's name."""
         status, seen = self.statuses[fix.spot], self.first.seen[fix.spot]
-        if 1 < len(seen.values) == seen.times and fix.values is not None and not status.claimed:
+        if 1 < len(seen.values) == seen.times and fix.values is not None and not status.claimed \
+                and not renames(fix.spot.expression):
             old, new = seen.values[fix.at], fix.values[fix.at]
             exact = [m for m in self.knowledge.matches(old) if abs(m.factor - 1) < CLOSE]
             multiple = self.same_direction([old]) == self.same_direction([new])
@@ -234,8 +293,10 @@ class Repairs:
         status = self.statuses[spot]
         if status.match is None or status.match.known.kind != INNER:        # its sign is the next line's business
             yield from self.scaled(spot, seen, nothing, None, None, self.outputs)
+        if self.only_scales(spot):
+            return
         for known, values in self.candidates(spot, seen):
-            if time.perf_counter() > self.deadline:
+            if self.budget.late:
                 return
 
             def put(n: int, v: Any, values: Sequence[Any] = values) -> Any:
@@ -332,63 +393,3 @@ class Repairs:
         if seen.times == 1 and known.value.shape != np.shape(seen.values[0]) \
                 and (claimed or (known.kind == INNER and known.value.size > 1)):
             yield [known.value]
-
-
-def added(spot: Spot) -> Change | None:
-    """What adds to what stood at the target before, in place of overwriting it; None if a line has no such target."""
-    statement = spot.node
-    if not isinstance(statement, ast.Assign) or isinstance(statement.targets[0], ast.Tuple | ast.List):
-        return None
-    try:
-        target = compile(ast.unparse(statement.targets[0]), "<target>", "eval")
-    except (SyntaxError, ValueError, RecursionError):
-        return None
-
-    def change(n: int, v: Any) -> Any:
-        frame = sys._getframe(2)                      # of their function, which called the hook
-        try:
-            return eval(target, frame.f_globals, frame.f_locals) + v
-        except Exception:
-            return v
-
-    return change
-
-
-def changing(spot: Spot, times: int, change: Change) -> Change:
-    """A change of a variable that is added to is one of its last value."""
-    if spot.kind != "whole" or spot.fresh or times == 1:
-        return change
-    return lambda n, v: change(0, v) if n == times - 1 else v
-
-
-SHAPINGS: dict[str, Callable[[Any], Any]] = {
-    "transpose": lambda v: np.swapaxes(v, -1, -2) if np.ndim(v) > 1 else v,
-    "sum": lambda v: np.sum(v, axis=0) if np.ndim(v) else v,
-    "sum of the last axis": lambda v: np.sum(v, axis=-1) if np.ndim(v) > 1 else v,
-}
-
-
-def like(new: Any, old: Any) -> Any:
-    """A value in the dtype of a mask, where that is what it replaces."""
-    return np.asarray(new).astype(bool) if np.asarray(old).dtype.kind == "b" else np.array(new)[()]
-
-
-def factor(nothing: Outputs, once: Outputs, targets: Outputs, keys: Any) -> float | None:
-    """The f for which nothing + f (once - nothing) comes nearest to the targets; None if it comes not near."""
-    over = under = 0.0
-    parts = []
-    for k in keys:
-        if any(k not in x or np.shape(x[k]) != np.shape(targets[k]) for x in (nothing, once)):
-            return None
-        with np.errstate(all="ignore"):
-            step = np.asarray(once[k], float) - nothing[k]
-            wanted = np.asarray(targets[k], float) - nothing[k]
-            over, under = over + float(np.sum(step * wanted)), under + float(np.sum(step * step))
-        parts.append((step, wanted))
-    if not (np.isfinite(over) and np.isfinite(under)) or under == 0:
-        return None
-    f = over / under
-    with np.errstate(all="ignore"):
-        near = all(np.max(np.abs(wanted - f * step), initial=0) <= COARSE * np.max(np.abs(targets[k]), initial=0)
-                   for (step, wanted), k in zip(parts, keys, strict=True))
-    return f if near else None

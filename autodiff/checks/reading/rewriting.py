@@ -9,19 +9,20 @@ from __future__ import annotations
 
 import ast
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from itertools import islice
 from typing import Any
 
 import numpy as np
 
+from autodiff.checks.budget import Budget
 from autodiff.checks.reading.constants import NOTHING, snapped, times
-from autodiff.checks.reading.edits import additions, changes, evaluating, operands, rewritten, scope_of
+from autodiff.checks.reading.edits import additions, changes, compiled, evaluating, operands, rewritten, scope_of
 from autodiff.checks.reading.hooks import Spot
 from autodiff.checks.reading.known import Knowledge
 from autodiff.checks.reading.quantities import CLOSE
-from autodiff.checks.reading.repair import Fix, Repairs, like
+from autodiff.checks.reading.repair import Fix, Repairs
+from autodiff.checks.reading.replacing import like
 from autodiff.checks.reading.status import right
 from autodiff.checks.reading.their_code import Change
 from autodiff.kinds import Op
@@ -32,9 +33,11 @@ from autodiff.record import Record
 
 SECONDS = 0.06             # for the search of a small change, and again for that of an addition
 ENOUGH = 12                # changes that give the right value
+ADDED = 2                  # parts that an addition puts to a line, at least
 LONGER = 2                 # parts that the tape's own step may have more than an addition to their line
 DEEPEST = 8                # operations folded into one line
 Changes = Callable[[str, list[tuple[str, Any]]], Iterator[str]]
+MOST: dict[Changes, int] = {changes: 600, additions: 1100}       # how many are looked at, the likeliest first
 
 
 def right_line(repairs: Repairs, fix: Fix) -> tuple[str, bool, dict[Spot, Change]]:
@@ -60,16 +63,20 @@ def right_line(repairs: Repairs, fix: Fix) -> tuple[str, bool, dict[Spot, Change
     if not tape and fix.how == "scale":
         tape = times(fix.factor, f"({ast.unparse(spot.expression)})", scene.operands)
     related = names_of(ast.unparse(scene.spot.expression)) | (names_of(tape) if tape else set())
-    for new, code in sorted(scene.survivors(changes), key=lambda found: not names_of(ast.unparse(found[0])) <= related):
+    found = scene.survivors(changes, related)
+    for new, code in sorted(found, key=lambda change: not names_of(ast.unparse(change[0])) <= related):
         if works(scene.spot, code):
             return rewritten(scene.spot, new), True, {scene.spot: evaluating(code)}
-    added = next(((new, code) for new, code in scene.survivors(additions) if works(scene.spot, code)), None)
-    if tape:
-        at = spot if scene.wanted is None and spot.kind == "whole" else scene.spot
-        code, tree = compile(tape, "<line>", "eval"), ast.parse(tape, mode="eval").body
-        if works(at, code) and (added is None or length(tree) <= length(added[0]) + LONGER):
-            text = f"{spot.name} = {tape}" if at is not scene.spot else rewritten(at, tree)
-            return text, False, {at: evaluating(code)}
+    at = spot if scene.wanted is None and spot.kind == "whole" else scene.spot
+    code, tree = (compile(tape, "<line>", "eval"), ast.parse(tape, mode="eval").body) if tape else (None, None)
+    if tree is not None and not works(at, code):
+        tree = None
+    most = length(tree) - LONGER if tree is not None else np.inf            # an addition must be shorter than that
+    added = next(((new, code) for new, code in scene.survivors(additions) if works(scene.spot, code)), None) \
+        if length(scene.spot.expression) + ADDED < most else None
+    if tree is not None and (added is None or length(added[0]) >= most):
+        text = f"{spot.name} = {tape}" if at is not scene.spot else rewritten(at, tree)
+        return text, False, {at: evaluating(code)}
     return (rewritten(scene.spot, added[0]), True, {scene.spot: evaluating(added[1])}) if added else ("", False, {})
 
 
@@ -133,8 +140,11 @@ class Scene:
         """The right value, if it is known."""
         return v if self.wanted is None or n >= len(self.wanted) else like(self.wanted[n], v)
 
-    def survivors(self, changes: Changes) -> list[tuple[ast.expr, Any]]:
-        """The changes that give what belongs there: each is computed in place of the line, each time it runs."""
+    def survivors(self, changes: Changes, likely: Set[str] = frozenset()) -> list[tuple[ast.expr, Any]]:
+        """The changes that give what belongs there: each is computed in place of the line, each time it runs.
+
+        Where it runs once, the first few, or the first with none but the `likely` names.
+        """
         if self.wanted is self.total is None:
             return []
         mine: list[list[Any]] = []                        # a change, its code, the sum of its values
@@ -142,8 +152,13 @@ class Scene:
 
         def look(n: int, v: Any) -> Any:
             scope = scope_of(sys._getframe(2))
-            entries = iter(mine) if n else self.changed(changes, time.perf_counter() + SECONDS)
-            mine[:] = islice((entry for entry in entries if self.stays(entry, n, scope)), ENOUGH if once else None)
+            entries = mine[:] if n else self.changed(changes, Budget(SECONDS))
+            mine[:] = []
+            for entry in entries:
+                if self.stays(entry, n, scope):
+                    mine.append(entry)
+                    if once and (len(mine) == ENOUGH or names_of(entry[0]) <= likely):
+                        break
             return self.put_right(n, v)
 
         self.repairs.run({self.spot: look})
@@ -166,19 +181,17 @@ class Scene:
         entry[2] = value if entry[2] is None else entry[2] + value
         return True
 
-    def changed(self, changes: Changes, deadline: float) -> Iterator[list[Any]]:
+    def changed(self, changes: Changes, budget: Budget) -> Iterator[list[Any]]:
         """The changes of the line, each once, with their code."""
         text = ast.unparse(self.spot.expression)
         seen = {text}
-        for new in changes(text, self.operands or []):
-            if time.perf_counter() > deadline:
+        for new in islice(changes(text, self.operands or []), MOST[changes]):
+            if budget.late:
                 return
             if new not in seen:
                 seen.add(new)
-                try:
-                    yield [new, compile(new, "<line>", "eval"), None]
-                except (SyntaxError, ValueError):
-                    continue
+                if (code := compiled(new)) is not None:
+                    yield [new, code, None]
 
     # ---- from the tape
 

@@ -11,7 +11,6 @@ import ast
 import copy
 import linecache
 import sysconfig
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -20,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from autodiff.checks.budget import Budget
 from autodiff.checks.reading.hooks import HOOK, OPAQUE, Definition, Hooks, Spot
 from autodiff.errors import AutodiffError
 from autodiff.sites import is_ours, short_path
@@ -48,11 +48,14 @@ class Seen:
         When it ran.
     complete : bool
         Whether there was room for all of them.
+    first : ndarray or None
+        The value of the first time.
     """
 
     values: list[Any] = field(default_factory=list)
     ticks: list[int] = field(default_factory=list)
     complete: bool = True
+    first: Any = None
 
     @property
     def times(self) -> int:
@@ -102,7 +105,7 @@ class Program:
         self.counts: dict[Spot, int] = {}
         self.looking = False
         self.tick = self.calls = 0
-        self.deadline = np.inf
+        self.budget = Budget(np.inf)
         self.kept = 0.0
         self.draws = True                                  # from NumPy's own random numbers, until a run did not
         self.generators: list[np.random.Generator] = []
@@ -120,7 +123,7 @@ class Program:
             seconds: float = np.inf) -> Run:
         """Call it with copies of these arguments, with some values changed."""
         self.changes, self.looking, self.seen, self.counts = dict(changes or {}), look, {}, {}
-        self.deadline, self.kept, self.tick = time.perf_counter() + seconds, 0.0, 0
+        self.budget, self.kept, self.tick = Budget(seconds), 0.0, 0
         before = self.random_states()
         try:
             with np.errstate(all="ignore"):
@@ -149,7 +152,7 @@ class Program:
     def hook(self, i: int, value: Any) -> Any:
         """What stands around every value."""
         self.calls += 1
-        if not self.calls & 63 and time.perf_counter() > self.deadline:
+        if not self.calls & 63 and self.budget.late:
             raise Stopped
         if value is None:
             return None
@@ -178,7 +181,7 @@ class Program:
         """Keep a value: all of them, the last one, or their sum."""
         seen = self.seen.get(spot)
         if seen is None:
-            seen = self.seen[spot] = Seen()
+            seen = self.seen[spot] = Seen(first=np.array(value))
         self.tick += 1
         seen.ticks.append(self.tick)
         if spot.kind == "increment" and seen.values and np.shape(seen.values[0]) == np.shape(value):

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ast
 import sys
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import chain
@@ -17,17 +16,31 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from autodiff.checks.reading.edits import additions, evaluating, local, operands, rewritten, scope_of, substitutions
-from autodiff.checks.reading.hooks import HEADS, OPAQUE, Spot
-from autodiff.checks.reading.quantities import CLOSE, INNER, STEP, VALUE
+from autodiff.checks.budget import Budget
+from autodiff.checks.reading.blame import renames
+from autodiff.checks.reading.edits import (
+    additions,
+    compiled,
+    evaluating,
+    local,
+    operands,
+    rewritten,
+    scope_of,
+    substitutions,
+)
+from autodiff.checks.reading.hooks import HEADS, Spot
 from autodiff.checks.reading.repair import Fix, Repairs
-from autodiff.checks.reading.status import is_new
 
 SECONDS = 1.4              # for all of it
-SECONDS_BEFORE = 0.1       # for the lines before one that a small change puts right already
+SECONDS_BEFORE = 0.2       # for the lines before one that a small change puts right already
 RUNS = 400                 # of changed lines, for each line and sort of change
-TIERS = (local, substitutions, additions)
+FEW = 2                    # lines where no wrongness begins, of which it is tried whether something was left out
 Texts = Callable[[str, list[tuple[str, Any]]], Iterator[str]]
+
+
+def completions(rhs: str, others: list[tuple[str, Any]]) -> Iterator[str]:
+    """The additions after which a line makes something that the tape knows: only these are run."""
+    return additions(rhs, others)
 
 
 class Trial(NamedTuple):
@@ -44,88 +57,54 @@ class Trials:
     ----------
     repairs : Repairs
         The function, and what its gradients must be.
-    deadline : float
-        When to stop.
+    budget : Budget
+        How long to try.
     """
 
-    def __init__(self, repairs: Repairs, deadline: float) -> None:
-        self.repairs, self.deadline = repairs, min(deadline, time.perf_counter() + SECONDS)
+    def __init__(self, repairs: Repairs, budget: Budget) -> None:
+        self.repairs, self.budget = repairs, budget.part(SECONDS)
+        self.blame = repairs.blame
 
-    # ---- who is to blame
-
-    def suspects(self, goal: frozenset[Any], before: int | None, sizes: bool) -> tuple[list[Spot], list[Spot]]:
-        """The lines that may be to blame for these gradients, the likeliest first; and those where wrongness begins.
-
-        It begins where a line makes, of values that the tape knows, one that it does not, the first time it runs.
-        """
-        repairs = self.repairs
-        everything = goal == repairs.wrong
-        ranked = []
-        strange: set[str] = set()
-        for spot in repairs.order:
-            status, seen = repairs.statuses[spot], repairs.first.seen[spot]
-            strange_reads = (spot.reads - {spot.name}) & strange
-            odd = spot.kind not in OPAQUE and not status.sure and (
-                (bool(status.claimed) and not status.named) or self.strange(spot))
-            if odd and spot.name:
-                strange.add(spot.name)
-            if spot in repairs.base or spot.kind == "whole" or is_new(spot) \
-                    or (before is not None and seen.ticks[0] >= before):
-                continue
-            if spot.kind not in OPAQUE and ((status.sure and status.named) or (before and self.known(spot))):
-                continue
-            reached = repairs.reach.of(spot)
-            if reached is None and before is not None and not sizes:
-                continue
-            if reached is not None and not (goal <= reached if everything else reached & goal):
-                continue
-            rank = 2 if reached is not None and repairs.reach.harmful(spot) else reached is None
-            ranked.append((rank, not odd, status.sure and spot.kind not in OPAQUE, odd and not strange_reads, spot))
-        origins = [spot for rank, *_, begins, spot in ranked if begins and not rank]
-        read = {name for spot in origins for name in spot.reads}
-        ranked.sort(key=lambda found: (found[0], found[-1].name not in read, *found[1:3]))
-        return [spot for *_, spot in ranked], origins
-
-    def strange(self, spot: Spot) -> bool:
-        """Whether a spot's first value is something that the tape does not know."""
-        value = self.repairs.first.seen[spot].values[0]
-        return bool(np.any(value)) and not any(abs(m.factor - 1) < CLOSE and m.known.kind != INNER
-                                               for m in self.repairs.knowledge.matches(value))
-
-    def known(self, spot: Spot) -> bool:
-        """Whether a line's value is known for what it is."""
-        status = self.repairs.statuses[spot]
-        if status.match is None:
-            first = self.repairs.knowledge.matches(self.repairs.first.seen[spot].values[0])[:1]
-            return any(abs(m.factor - 1) < CLOSE and m.known.kind not in (STEP, INNER) for m in first)
-        return status.match.known.kind != VALUE or abs(status.match.factor - 1) < CLOSE
+    def recognised(self, value: Any, before: Any) -> bool:
+        """Whether the tape knows a value that a spot would make, added to what was there before."""
+        if not isinstance(value, np.ndarray | np.floating):
+            return False
+        known = self.repairs.knowledge.recognised
+        return known(value + before) if np.any(before) and np.shape(value) == np.shape(before) else known(value)
 
     # ---- trying
 
-    def search(self, goal: frozenset[Any] | None = None, before: int | None = None, sizes: bool = True) -> Trial | None:
+    def search(self, goal: frozenset[Any] | None = None, before: int | None = None, sizes: bool = True,
+               final: bool = False) -> Trial | None:
         """The likeliest small change that makes these gradients right, by default all that are wrong.
 
-        With `before` only lines that ran before this moment are looked at, and those that make `sizes` only on demand.
+        With `before` only lines that ran before this moment are looked at, and those that make `sizes` only on demand;
+        for lines that lack something only if what is repaired then is `final`, a gradient that is returned.
         """
         goal = goal or self.repairs.wrong
         if before is not None:
-            self.deadline = min(self.deadline, time.perf_counter() + SECONDS_BEFORE)
-        spots, origins = self.suspects(goal, before, sizes)
-        rest = [spot for spot in spots if spot not in origins]
-        named = any(self.repairs.statuses[spot].claimed for spot in origins)         # what is wrong, by its own name
-        turns = [(origins, 0), (origins, 1), (rest, 0), (origins, 2), (rest, 1), (rest, 2)]
-        if named:
-            turns.insert(2, turns.pop(3))
+            self.budget = self.budget.part(SECONDS_BEFORE)
+        suspects = self.blame.suspects(goal, before, sizes)
+        origins, next_to, last = ([spot for level, spot in suspects if level == n] for n in (1, 2, 3))
+        rest = [spot for level, spot in suspects if level not in (1, 2, 3)]
+        read = {name for spot in origins if spot in self.blame.unknown for name in spot.reads}
+        lacking = [spot for spot in rest if spot.name in read and spot.kind == "value"
+                   and not self.repairs.statuses[spot].named][:FEW]          # known for what it is, but not all of it
+        turns = [(origins, local), (origins, substitutions), (origins, completions), (lacking, completions),
+                 (next_to, local), (next_to, substitutions), (next_to, completions), (last + rest, local),
+                 (origins, additions), (next_to, additions), (last + rest, substitutions),
+                 ((last + rest)[:FEW], additions)]
         if before is not None:                             # a line below is repaired by a small change already
-            turns = [(spots, 0), (spots, 1)]
-        for chosen, tier in turns:
+            lacking = [spot for level, spot in sorted(suspects, key=lambda found: found[0]) if renames(spot.expression)
+                       or (level and spot in self.blame.unknown and not self.blame.only_data(spot))]
+            turns = [([spot for _, spot in suspects], local), (lacking if final else [], additions)]
+        for chosen, texts in turns:
             found: list[Trial] = []
             for i, spot in enumerate(chosen):
-                now = time.perf_counter()
-                if now > self.deadline:
+                if self.budget.late:
                     break
-                share = (self.deadline - now) / (len(chosen) - i) / 2
-                found += self.of(spot, tier, goal, now + max(2 * share, 0.02))
+                share = self.budget.left / (len(chosen) - i) / 2
+                found += self.of(spot, texts, goal, Budget(max(2 * share, 0.02)))
             if found:
                 return min(found, key=self.preference)
         return None
@@ -136,10 +115,10 @@ class Trials:
         status = self.repairs.statuses[spot]
         return -len(trial.fix.fixed), status.sure, not status.claimed, trial.fix.tick
 
-    def of(self, spot: Spot, tier: int, goal: frozenset[Any], stop: float) -> list[Trial]:
+    def of(self, spot: Spot, texts: Texts, goal: frozenset[Any], stop: Budget) -> list[Trial]:
         """The changes of one line that make these gradients right."""
         repairs = self.repairs
-        for text, code in self.variants(spot, TIERS[tier], stop, tier == 0):
+        for text, code in self.variants(spot, texts, stop):
             change = {spot: evaluating(code)}
             fixed = repairs.fixed(repairs.outputs_of(change))
             if fixed >= goal and repairs.holds(change, fixed):
@@ -148,12 +127,20 @@ class Trials:
                 if nothing(new):
                     return [Trial(replace(fix, how="scale", factor=0.0), "")]
                 return [Trial(fix, rewritten(spot, new))]
-            if time.perf_counter() > stop:
+            if stop.late:
                 break
         return []
 
-    def variants(self, spot: Spot, texts: Texts, stop: float, any_shape: bool) -> list[tuple[str, Any]]:
-        """The changes of a line whose results differ from its own and from each other's, the first times it runs."""
+    def variants(self, spot: Spot, texts: Texts, stop: Budget) -> list[tuple[str, Any]]:
+        """The changes of a line whose results differ from its own and from each other's, the first times it runs.
+
+        Of `completions` only those after which it makes something that the tape knows.
+        """
+        whole = self.blame.whole(spot)
+        before: Any = 0
+        if whole is not None:
+            now, added = (self.repairs.first.seen[s].first for s in (whole, spot))
+            before = now - added if np.shape(now) == np.shape(added) else 0
         kept: dict[str, tuple[Any, list[Any]]] = {}
         mine: list[Any] = []
         spots = [other for other in self.repairs.order if other.function == spot.function]
@@ -166,7 +153,11 @@ class Trials:
                     value = eval(code, scope)
             except Exception:
                 return None
-            return fingerprint(value) if fits(value, v, any_shape, isinstance(spot.node, HEADS)) else None
+            if not fits(value, v, texts is local, isinstance(spot.node, HEADS)):
+                return None
+            if texts is completions and len(mine) == 1 and not self.recognised(value, before):
+                return None
+            return fingerprint(value)
 
         def look(n: int, v: Any) -> Any:
             if len(mine) > 1:
@@ -184,16 +175,13 @@ class Trials:
             named = [name for name, _ in others] if type(v) is int and texts is substitutions else []
             seen: set[str] = set()
             for text in chain(texts(rhs, others), named):
-                if len(kept) >= RUNS or time.perf_counter() > stop:
+                if len(kept) >= RUNS or stop.late:
                     break
                 if text in seen or (type(v) is int and text.count("*") > rhs.count("*")):
                     continue
                 seen.add(text)
-                try:
-                    code = compile(text, "<line>", "eval")
-                except (SyntaxError, ValueError, RecursionError):
-                    continue
-                if (made := mark(code, scope, v)) is not None:
+                code = compiled(text)
+                if code is not None and (made := mark(code, scope, v)) is not None:
                     kept[text] = code, [made]
             return v
 

@@ -10,7 +10,7 @@ PARAMETERS = ("W", "V")
 
 def data(rng, dtype):
     return {"x": rng.normal(size=(6, 4)).astype(dtype), "y": rng.normal(size=(6, 5)).astype(dtype),
-            "W": rng.normal(size=(4, 3)).astype(dtype), "V": rng.normal(size=(5, 3)).astype(dtype)}
+            "W": (0.5 * rng.normal(size=(4, 3))).astype(dtype), "V": (0.5 * rng.normal(size=(5, 3))).astype(dtype)}
 
 
 def loss(x, y, W, V):

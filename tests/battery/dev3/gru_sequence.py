@@ -187,7 +187,7 @@ SLIPS = (
          ("daz = dz * z * (1 - z)", "daz = dz * r * (1 - r)"),
          label=label("wrong-argument wrong-operand", "z", "sigmoid")),
     Slip("input of the step before for Wr", with_caches, ("dWr += x[t].T @ dar", "dWr += x[t - 1].T @ dar"),
-         label=label("wrong-operand stale-value", "Wr r x", "matmul getitem")),
+         label=label("wrong-operand stale-value", "Wr r x", "matmul")),
     Slip("loop stops before the first step", with_caches,
          ("for t in reversed(range(T)):", "for t in reversed(range(1, T)):"),
          label=label("dropped-path", "h h0 z r g rh Wz Uz bz Wr Ur br Wh Uh bh")),

@@ -183,7 +183,7 @@ SLIPS = (
          label=label("wrong-operand", "c f i", "multiply")),
     Slip("no division by the number of steps", gate_by_gate,
          ("e = (V @ hs[t] - y[t]) / T", "e = V @ hs[t] - y[t]"),
-         label=label("scale", "e loss h", "power square sum divide add subtract")),
+         label=label("scale", "e loss h", "square sum divide add subtract")),
     Slip("gates stacked with forget first", gate_by_gate,
          ("dz = np.concatenate([dzi, dzf, dzg, dzo])", "dz = np.concatenate([dzf, dzi, dzg, dzo])"),
          label=label("swapped scatter wrong-operand", "z i f W U b", "getitem")),

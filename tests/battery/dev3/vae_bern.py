@@ -241,7 +241,7 @@ SLIPS = (
     Slip("root's slope with the variance", image_by_image,
          ("g_variance = g_code * noise / (2 * std) + 0.5 - 0.5 / variance",
           "g_variance = g_code * noise / (2 * variance) + 0.5 - 0.5 / variance"),
-         label=label("wrong-local-rule wrong-argument missing-local-derivative", "sigma logvar z", "exp sqrt")),
+         label=label("wrong-local-rule wrong-argument missing-local-derivative", "sigma logvar z", "exp")),
     Slip("log's share of the divergence forgotten", image_by_image,
          ("g_variance = g_code * noise / (2 * std) + 0.5 - 0.5 / variance",
           "g_variance = g_code * noise / (2 * std) + 0.5"),

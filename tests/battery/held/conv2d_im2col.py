@@ -11,7 +11,7 @@ PARAMETERS = ("x", "K", "c", "W")
 def data(rng, dtype):
     return {"x": rng.normal(size=(3, 2, 5, 4)).astype(dtype), "K": (0.5 * rng.normal(size=(4, 2, 3, 2))).astype(dtype),
             "c": rng.normal(size=4).astype(dtype), "W": (0.4 * rng.normal(size=(36, 5))).astype(dtype),
-            "labels": rng.integers(0, 5, size=3)}
+            "labels": rng.permutation(5)[:3]}       # no two alike, so that their order shows
 
 
 def loss(x, K, c, W, labels):

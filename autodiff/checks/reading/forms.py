@@ -1,0 +1,94 @@
+"""Ways to write the same expression: one of them, and the terms of it multiplied out."""
+
+from __future__ import annotations
+
+import ast
+import copy
+from collections.abc import Sequence
+
+from autodiff.checks.reading.expressions import Signed, factors, one, same, terms
+
+MOST_TERMS = 24            # of a product multiplied out
+
+
+def expanded(node: ast.expr, deep: bool = False) -> list[tuple[int, list[str]]]:
+    """An expression multiplied out: its terms, each with its sign and its factors as texts; [] if they are too many.
+
+    Sums with a number in them, such as 1 - a, are left together unless it goes `deep`.
+    """
+    found: list[tuple[int, list[str]]] = []
+    for sign, term in terms(node):
+        products: list[tuple[int, list[str]]] = [(sign, [])]
+        for power, f in factors(term):
+            inner = terms(f)
+            if power > 0 and len(inner) > 1 and (deep or not any(isinstance(t, ast.Constant) for _, t in inner)):
+                parts = expanded(f, deep)
+            elif power > 0 and len(inner) == 1 and not same(inner[0][1], f):
+                parts = [(inner[0][0] * s, p) for s, p in expanded(inner[0][1], deep)]
+            else:
+                parts = [(1, [] if same(f, ast.Constant(1)) else ["1/" * (power < 0) + ast.unparse(f)])]
+            products = [(s * t, [*x, *y]) for s, x in products for t, y in parts]
+            if not parts or len(products) > MOST_TERMS:
+                return []
+        found += products
+    return [(sign, sorted(parts)) for sign, parts in found] if len(found) <= MOST_TERMS else []
+
+
+def plainly(node: ast.expr) -> ast.expr:
+    """An expression in one of the ways in which it may be written: 1 - a² for (1 + a) (1 - a), b for a + (b - a)."""
+    class Plain(ast.NodeTransformer):
+        """Rewrites products and sums from the inside."""
+
+        def visit_BinOp(self, n: ast.BinOp) -> ast.expr:
+            """A product or a sum."""
+            self.generic_visit(n)
+            found = factors(n) if isinstance(n.op, ast.Mult) else []
+            for power, f in found:
+                for other, g in found:
+                    if power == other == 1 and (square := of_conjugates(f, g)) is not None:
+                        rest = [part for part in found if part[1] is not f and part[1] is not g]
+                        return product([*rest, (1, square)])
+            if isinstance(n.op, ast.Add | ast.Sub):
+                mine = terms(n)
+                for sign, t in mine:
+                    opposite = next((part for part in mine if part[0] == -sign and same(part[1], t)), None)
+                    if opposite is not None and len(mine) == 3:
+                        [(left, kept)] = [part for part in mine if part[1] is not t and part is not opposite]
+                        return kept if left > 0 else ast.UnaryOp(ast.USub(), kept)
+                if any(isinstance(t, ast.Constant) for _, t in mine):
+                    n.left, n.right = squared(n.left), squared(n.right)
+            return n
+
+    written: ast.expr = Plain().visit(copy.deepcopy(node))
+    return ast.fix_missing_locations(written)
+
+
+def of_conjugates(f: ast.expr, g: ast.expr) -> ast.expr | None:
+    """1 - a² of 1 + a and 1 - a; None if these are others."""
+    match f, g:
+        case ast.BinOp(left=one_f, op=ast.Add(), right=a), ast.BinOp(left=one_g, op=ast.Sub(), right=b) \
+                if one(one_f) and one(one_g) and same(a, b):
+            return ast.BinOp(one_f, ast.Sub(), ast.BinOp(a, ast.Pow(), ast.Constant(2)))
+    return None
+
+
+def squared(node: ast.expr) -> ast.expr:
+    """a ** 2 for a * a."""
+    match node:
+        case ast.BinOp(left=a, op=ast.Mult(), right=b) if same(a, b):
+            return ast.BinOp(a, ast.Pow(), ast.Constant(2))
+        case ast.Call(func=ast.Attribute(attr="square"), args=[a]):
+            return ast.BinOp(a, ast.Pow(), ast.Constant(2))
+    return node
+
+
+def product(found: Sequence[Signed]) -> ast.expr:
+    """Factors put together again."""
+    made = [f for power, f in found if power > 0]
+    whole = made[0] if made else ast.Constant(1)
+    for f in made[1:]:
+        whole = ast.BinOp(whole, ast.Mult(), f)
+    for power, f in found:
+        if power < 0:
+            whole = ast.BinOp(whole, ast.Div(), f)
+    return whole
