@@ -76,7 +76,7 @@ def found_in(search: Search, problem: Problem, several: bool = True) -> list[Sus
         return found
     if not all(problem.wrong):
         alone = problem.of_these_alone()
-        narrow = Search(alone, search.budget)
+        narrow = Search(alone, search.budget, search)
         found += [replace(s, cost=s.cost + 0.7) for s in narrow.singles(alone)]
         if found and min(s.cost for s in found) < SURE:
             return found

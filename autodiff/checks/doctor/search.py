@@ -23,7 +23,7 @@ from autodiff.checks.doctor.backprop import Edge, every
 from autodiff.checks.doctor.factors import dropped, natural_place
 from autodiff.checks.doctor.groups import together
 from autodiff.checks.doctor.relations import relations
-from autodiff.checks.doctor.steps import factors_between, misread, mistakes_of, on_top, steps, through
+from autodiff.checks.doctor.steps import Step, factors_between, misread, mistakes_of, on_top, steps, through
 from autodiff.checks.doctor.substitution import derived, same_shapes, substitutes
 from autodiff.checks.doctor.suspects import (
     DOES_NOT_FIT,
@@ -56,9 +56,11 @@ class Search:
         What is to be explained.
     budget : Budget
         How long to look.
+    wider : Search, optional
+        One on the same tape, whose steps these are too.
     """
 
-    def __init__(self, problem: Problem, budget: Budget) -> None:
+    def __init__(self, problem: Problem, budget: Budget, wider: Search | None = None) -> None:
         self.problem, self.bp, self.budget = problem, problem.bp, budget
         self.rng = np.random.default_rng(0)
         self.tried = 0
@@ -68,7 +70,8 @@ class Search:
         self.moved = {x: np.stack([np.ravel(m[x]) if x in m else np.zeros(np.size(x.value)) for m in moved])
                       for x in set().union(*moved) if not isinstance(x.value, tuple)}
         self.shaped = same_shapes(self.bp)
-        self.steps = steps(self.bp)
+        self.steps: list[Step] = steps(self.bp) if wider is None else wider.steps
+        self.by_way: dict[int, Any] = {} if wider is None else wider.by_way       # what arrives by way of each step
         self.lines = Counter((r.code, r.lasti) for r in self.bp.tape)         # more than one: a loop's
 
     @property
@@ -259,10 +262,10 @@ class Search:
     def composite(self, edges: list[Edge], state: State) -> Iterator[Suspect]:
         """Steps of several operations: left out, or with the mistakes of what they amount to; a derivative on top."""
         here = {e.x for e in edges}
-        for step in self.steps:
+        for n, step in enumerate(self.steps):
             if step.x not in here or step.y not in state.g:
                 continue
-            total = through(self.bp, step, state.g)
+            total = self.arriving(n, step, state)
             if total is None:
                 continue
             mistakes = [(m, m.operand) for m in mistakes_of(step)]
@@ -286,6 +289,14 @@ class Search:
                 wrong = m.rule(state.g[x], y, x.value, **options)
                 yield Suspect(m.kind, m.cost, None, change={x: wrong - state.g[x]}, tag=m.tag, told=m.operand,
                               out=x, x=x)
+
+    def arriving(self, n: int, step: Step, state: State) -> Any:
+        """What arrives at the start of the n-th step by way of its end; with nothing changed it is walked once."""
+        if state.g is not self.bp.g:
+            return through(self.bp, step, state.g)
+        if n not in self.by_way:
+            self.by_way[n] = through(self.bp, step, state.g)
+        return self.by_way[n]
 
     def reached(self, group: Iterable[Edge]) -> int:
         """The wanted gradients that a change at these edges would change."""

@@ -166,7 +166,7 @@ def plain(search: Search, problem: Problem, state: State) -> Iterator[Suspect]:
                 yield search.times(edge, k, now)
         yield from search.composite(bp.edges, state)
         for k, w in enumerate(problem.wrong):
-            if w:
+            if w and not search.late:
                 yield from search.singles(problem.alone(k))
 
 

@@ -115,6 +115,8 @@ def kinds_of(wrong: str, right: str) -> tuple[str, ...]:
 
 def changed(wrong: str, right: str) -> list[str]:
     """What was changed, in the words of `KINDS`; [] if the lines say nothing."""
+    if wrong == right:
+        return []
     try:
         return of_heads(wrong, right) or of_statements(wrong, right)
     except (SyntaxError, RecursionError):

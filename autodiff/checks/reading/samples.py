@@ -63,8 +63,8 @@ class Samples:
                 break
         for shape, some in alike.items():
             values = np.stack([k.value for k in some]).astype(np.float64)
-            for order in pieces(shape, size):
-                rows = np.reshape(values.transpose([0, *(axis + 1 for axis in order)]), (-1, size))
+            for axes in pieces(shape, size):
+                rows = np.reshape(values.transpose([0, *(axis + 1 for axis in axes)]), (-1, size))
                 found.append(rows @ probes(size).T)
                 owners += [k for k in some for _ in range(len(rows) // len(some))]
         if not found:
