@@ -70,7 +70,7 @@ def read(function: Callable[..., Any], tape: Tape, more: Mapping[str, Any] | Non
     ...     return {"w": x.T @ dz}
     >>> reading = read(by_hand, ad.Tape(loss))
     >>> reading.first_wrong.text, reading.expected
-    ('dz = 2 * a * (1 - a)', 'dz = 2 * a * (1 - a * a)')
+    ('dz = 2 * a * (1 - a)', 'dz = 2 * a * (1 - a ** 2)')
     """
     budget = Budget(seconds)
     state = np.random.get_state()  # noqa: NPY002  (theirs may draw from it: it is put back)
