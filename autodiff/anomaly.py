@@ -29,10 +29,11 @@ from autodiff.explain import not_a_tensor, value
 from autodiff.forward import contribution, walk_forward
 from autodiff.kinds import At
 from autodiff.ops.indexing import put_together
+from autodiff.ops.shapes import un_broadcast
 from autodiff.record import Record
 from autodiff.reverse import ones
 from autodiff.state import Setting, grad_mode, watchers
-from autodiff.tape import behind, leading_to, un_broadcast, walk_back
+from autodiff.tape import behind, leading_to, walk_back
 from autodiff.tensor import Tensor
 from autodiff.values import plain_value
 

@@ -14,9 +14,10 @@ import numpy as np
 from autodiff.kinds import At, Op, select
 from autodiff.ops.complex import fitted
 from autodiff.ops.indexing import put_together
+from autodiff.ops.shapes import un_broadcast
 from autodiff.record import Record
 from autodiff.state import grad_mode, watchers
-from autodiff.tape import reading, un_broadcast, walk_back
+from autodiff.tape import reading, walk_back
 from autodiff.tensor import Tensor
 
 

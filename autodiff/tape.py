@@ -23,7 +23,7 @@ from autodiff.leaks import refuse_leaks
 from autodiff.naming import find, listing
 from autodiff.ops.complex import fitted, is_complex
 from autodiff.ops.indexing import put_together
-from autodiff.ops.shapes import un_broadcast as un_broadcast
+from autodiff.ops.shapes import un_broadcast
 from autodiff.record import Leaf, Record
 from autodiff.seals import check, sealed
 from autodiff.state import recording, watchers

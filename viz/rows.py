@@ -8,8 +8,8 @@ import numpy as np
 
 from autodiff.kinds import At
 from autodiff.ops.indexing import put_together
+from autodiff.ops.shapes import un_broadcast
 from autodiff.record import Record
-from autodiff.tape import un_broadcast
 from viz.choice import is_array
 
 

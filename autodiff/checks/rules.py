@@ -14,10 +14,11 @@ from autodiff.forward import contribution
 from autodiff.kinds import At
 from autodiff.ops.complex import is_complex
 from autodiff.ops.indexing import put_together
+from autodiff.ops.shapes import un_broadcast
 from autodiff.record import Record
 from autodiff.sites import is_ours, locate
 from autodiff.state import grad_mode
-from autodiff.tape import Tape, un_broadcast
+from autodiff.tape import Tape
 from autodiff.values import converted
 
 WRONG = 1e-9           # relative; far above what rounding in float64 leaves of one rule, far below any mistake

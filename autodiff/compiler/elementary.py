@@ -45,8 +45,8 @@ from llvmlite import binding, ir
 from numba import types
 from numba.extending import intrinsic
 
-__all__ = ["NATIVE", "PRELUDE", "accumulate", "divided", "exp", "expm1", "log", "log1p", "maximum", "minimum",
-           "sigmoid", "softplus", "tanh", "turn"]
+__all__ = ["NATIVE", "accumulate", "divided", "exp", "expm1", "log", "log1p", "maximum", "minimum", "sigmoid",
+           "softplus", "tanh", "turn"]
 
 if binding.llvm_version_info < (17,):       # it would end the process at the first `maximum`
     raise ImportError("native kernels need numba 0.62 or later: this one's LLVM has no maximum that keeps NaN")
@@ -384,8 +384,7 @@ def turn(context: Any, x: Any, i: Any, j: Any, y: Any) -> Any:
     return types.void(x, i, j, y), emitted
 
 
-# What a NumPy function (or operation of ours) on a dtype is called in generated text, and the line that imports it.
+# What a NumPy function (or operation of ours) on a dtype is called in generated text (`cache.PRELUDE` imports them).
 NATIVE: dict[tuple[str, str], str] = {
     (name, char): name for char in "fd"
     for name in ("exp", "expm1", "log", "log1p", "tanh", "sigmoid", "softplus", "maximum", "minimum")}
-PRELUDE = f"from {__name__} import {', '.join(sorted({*NATIVE.values(), 'accumulate', 'divided', 'turn'}))}"

@@ -35,9 +35,10 @@ from autodiff.kinds import At, Op, select
 from autodiff.ops import arithmetic, elementary, shapes
 from autodiff.ops.complex import fitted
 from autodiff.ops.indexing import put_together
+from autodiff.ops.shapes import un_broadcast
 from autodiff.record import Leaf, Record
 from autodiff.state import grad_mode
-from autodiff.tape import behind, leading_to, un_broadcast
+from autodiff.tape import behind, leading_to
 from autodiff.tensor import Tensor
 from autodiff.values import unnamed
 

@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autodiff.compiler import cache, elementary, object_code
-from autodiff.compiler.elementary import NATIVE, PRELUDE
+from autodiff.compiler.cache import PRELUDE
+from autodiff.compiler.elementary import NATIVE
 
 # What the module's docstring promises, in ulp.
 BOUND = {"exp": 1.0, "expm1": 1.5, "log": 0.9, "log1p": 0.9, "tanh": 2.6, "sigmoid": 2.5, "softplus": 1.8}

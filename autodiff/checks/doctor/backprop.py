@@ -14,9 +14,10 @@ from autodiff.checks.program import remade
 from autodiff.forward import contribution, push
 from autodiff.kinds import At
 from autodiff.ops.indexing import put_together
+from autodiff.ops.shapes import un_broadcast
 from autodiff.program.passes import value_of
 from autodiff.record import Record
-from autodiff.tape import Tape, behind, leading_to, un_broadcast, walk_back
+from autodiff.tape import Tape, behind, leading_to, walk_back
 
 Rule = Callable[..., Any]              # (g, y, *inputs, **options), as in `kinds`
 

@@ -16,13 +16,13 @@ from autodiff.checks.mistakes import Rule, right
 from autodiff.kinds import At, Op
 from autodiff.naming import ArrayNames, names_of
 from autodiff.ops.indexing import put_together
+from autodiff.ops.shapes import un_broadcast
 from autodiff.program.literals import number_text
 from autodiff.program.passes import Program, shared
 from autodiff.program.simplification import simplified
 from autodiff.program.text import expression, operand_text
 from autodiff.program.writing import ANY, ATOM, SIGN, Text
 from autodiff.record import Record
-from autodiff.tape import un_broadcast
 from autodiff.tensor import Tensor
 
 LONGEST = 160                # characters of a formula; beyond it, none is better

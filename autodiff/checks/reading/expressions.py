@@ -14,7 +14,6 @@ REDUCTIONS = {"sum", "mean"}
 LAYOUTS = {"T", "t", "transpose", "swapaxes"}
 LINEAR = {*REDUCTIONS, *LAYOUTS, "reshape", "outer", "dot", "matmul", "einsum", "tensordot", "repeat", "tile", "append",
           "concatenate", "stack", "diag", "copy", "zeros_like", "ones_like", "asarray", "array", "cumsum", "flip"}
-TENSOR = (ast.Name, ast.Subscript, ast.Attribute)
 GRADIENT = re.compile(r"(d|g|grad|delta)_?[a-z]")         # what gradients are called: dmu, g_mean
 
 

@@ -33,9 +33,10 @@ from autodiff.checks.reading.samples import Samples
 from autodiff.checks.reading.spelled import written_out
 from autodiff.forward import contribution
 from autodiff.kinds import At
+from autodiff.ops.shapes import un_broadcast
 from autodiff.record import Record
 from autodiff.reverse import gradients
-from autodiff.tape import Tape, behind, un_broadcast, walk_back
+from autodiff.tape import Tape, behind, walk_back
 from autodiff.tensor import Tensor
 
 FEW = 12                  # pairs whose Jacobians are known
