@@ -19,5 +19,6 @@ LABELS: dict[str, Labels] = {
     "dev": {**dev_first.LABELS, **dev_second.LABELS, **dev_third.LABELS},
     "dev2": beside("dev2"),
     "dev3": beside("dev3"),
+    "dev4": beside("dev4"),
     "held": beside("held"),
 }
