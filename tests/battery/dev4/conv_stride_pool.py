@@ -179,7 +179,7 @@ SLIPS = (
     Slip("features and positions mixed up when the columns are made again", columns,
          ("d_z = d_a.transpose(0, 2, 1).reshape(N * T, F) * (z > 0)", "d_z = d_a.reshape(N * T, F) * (z > 0)"),
          label=label("wrong-axis scatter missing-transpose transposed-result",
-                     "conv act frames", "stack reshape relu")),
+                     "conv act", "stack reshape relu")),
     Slip("columns folded back with channels and taps in the wrong order", columns,
          ("d_cols = (d_z @ K.reshape(F, C * R)).reshape(N, T, C, R)",
           "d_cols = (d_z @ K.reshape(F, C * R)).reshape(N, T, R, C).transpose(0, 1, 3, 2)"),
