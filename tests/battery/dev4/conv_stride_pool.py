@@ -238,7 +238,7 @@ SLIPS = (
          label=label("scatter wrong-axis wrong-local-rule", "act pooled", "max reshape")),
     Slip("errors put next to each other instead of a stride apart", full_correlation_of_spread_errors,
          ("spread[:, :, ::2] = delta_z", "spread[:, :, :8] = delta_z"),
-         label=label("scatter wrong-operand", "x K window conv frames", "getitem stack einsum")),
+         label=label("scatter wrong-operand", "x K window conv", "getitem stack einsum")),
     Slip("sign of what goes into the ReLU as its derivative", full_correlation_of_spread_errors,
          ("delta_z = unpooled * is_max * np.sign(a)", "delta_z = unpooled * is_max * np.sign(z)"),
          label=label("wrong-local-rule wrong-argument sign", "conv act", "relu")),
