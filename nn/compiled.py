@@ -50,7 +50,7 @@ class TrainStep:
                 or y.shape != step.y_shape or x.dtype is not step.x_dtype or y.dtype is not step.y_dtype \
                 or not step.current():
             return self.found(x, y)
-        return step.step(x, y, None) if step.one_call else step(x, y)
+        return step.step([x, y], None) if step.one_call else step([x, y])
 
     def modes(self) -> list[bool]:
         """What a step is made for, beside its batch: what trains, and what is trained."""
@@ -58,7 +58,8 @@ class TrainStep:
 
     def found(self, x: Any, y: Any) -> Any:
         """Take one step that may be the first of its kind."""
-        key = (signature(x), signature(y), *self.modes(), settings(self.optimizer))
+        given: list[Any] = []                             # the arrays and tensors in the batch
+        key = (signature((x, y), given), *self.modes(), settings(self.optimizer))
         step, keys = self.known.get(key), None
         if step is None or not all(group.together(self.optimizer) for group in step.groups):
             step = Step(self, x, y)
@@ -66,7 +67,7 @@ class TrainStep:
             self.traces += 1
             told_of_many("the training step", self.traces)
         self.last = step
-        loss = step.resumed(x, y, keys)
+        loss = step.resumed([a.record.value if isinstance(a, Tensor) else a for a in given], keys)
         self.known[key] = step
         return loss
 
@@ -173,16 +174,16 @@ class Step:
         return {i for leaf, i in params.items() if leaf not in others and leaf.value.nbytes <= CACHE
                 and rows * leaf.value.size > (SMALL if self.whole.jit else LARGE)}
 
-    def __call__(self, x: Any, y: Any, keys: list[Any] | None = None) -> Any:
-        """One step, with these random draws or new ones: whole, if Ctrl-C comes."""
-        return self.step(x, y, keys) if self.one_call else uninterrupted(self.step, x, y, keys)
+    def __call__(self, given: list[Any], keys: list[Any] | None = None) -> Any:
+        """One step on the arrays of a batch, with these random draws or new ones: whole, if Ctrl-C comes."""
+        return self.step(given, keys) if self.one_call else uninterrupted(self.step, given, keys)
 
-    def step(self, x: Any, y: Any, keys: list[Any] | None) -> Any:
+    def step(self, given: list[Any], keys: list[Any] | None) -> Any:
         """One step."""
         compiled = self.compiled
         if keys is None:
             keys = [drawn.again() for drawn in compiled.trace.keys] if self.drawing else []
-        results = compiled.run([x, y, *(self.steady or self.numbers_at(1))], keys)
+        results = compiled.run([*given, *(self.steady or self.numbers_at(1))], keys)
         if not self.stated:
             return self.moved_by_hand(results[0], results[1:])
         self.done(1)
@@ -200,14 +201,13 @@ class Step:
         self.optimizer.step()
         return loss
 
-    def resumed(self, x: Any, y: Any, keys: list[Any] | None) -> Any:
+    def resumed(self, given: list[Any], keys: list[Any] | None) -> Any:
         """One step, after something may have happened to the optimiser."""
-        x, y = (a.record.value if isinstance(a, Tensor) else a for a in (x, y))
         for group in self.groups:
             group.take_over(self.optimizer)
         self.counted, self.counts = [], []
         self.steady = [] if self.counting else self.numbers_at(1)
-        loss = self(x, y, keys)
+        loss = self(given, keys)
         for group in self.groups:
             group.hand_back(self.optimizer)
         self.kept = [*self.optimizer.state.values()]
@@ -364,8 +364,9 @@ def train_step(model: Module, loss_fn: LossFn, optimizer: Optimizer, *, compile:
     Returns
     -------
     callable
-        ``train(xb, yb)`` moves the parameters and returns the loss before that. Compiled, it has ``.source``, what it
-        runs, and ``.memory``; it does not set ``.grad``.
+        ``train(xb, yb)`` moves the parameters and returns the loss before that. Each is what model and loss take: an
+        array, a tensor, or a tuple or dict of them. Compiled, it has ``.source``, what it runs, and ``.memory``; it
+        does not set ``.grad``.
 
     Raises
     ------

@@ -578,3 +578,33 @@ def test_no_warnings_and_no_gradients_left_behind():
         warnings.simplefilter("error")
         pair.step()
     assert [p.grad for p in pair.models[0].parameters()] == [None] * 4
+
+
+class TwoInputs(nn.Module):
+    """The sum of two layers, each with an input of its own."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Linear(5, 2, rng=0), nn.Linear(3, 2, rng=1)
+
+    def forward(self, xs):
+        u, v = xs
+        return self.a(u) + self.b(v)
+
+
+def scaled_error(prediction, target):
+    return ((prediction - target["t"]) ** 2).mean() * target["scale"]
+
+
+@pytest.mark.parametrize(("build", "loss", "batches"), [
+    (TwoInputs, nn.MSELoss(), [((X, X[:, :3]), X[:, :2]), ([X + 1, X[:, 1:4]], X[:, :2])]),
+    (TwoInputs, scaled_error, [((X, X[:, :3]), {"t": X[:, :2], "scale": k}) for k in (1.0, 2.0, 1.0)]),
+    (lambda: nn.Linear(5, 1, rng=0), nn.MSELoss(reduction="sum"), [(X, 1.0), (X, 1), (X, 2.0), (X, X[:, :1].tolist())]),
+], ids=["tuple", "dict", "number"])
+def test_a_batch_may_be_of_several_arrays_or_hold_plain_numbers(build, loss, batches):
+    losses = {}
+    for compile in (True, False):
+        m = build()
+        step = train_step(m, loss, nn.optim.Adam(m.parameters(), lr=0.1), compile=compile)
+        losses[compile] = [float(step(*batch)) for batch in batches for _ in range(2)]
+    np.testing.assert_allclose(losses[True], losses[False], rtol=1e-12)
