@@ -1,4 +1,4 @@
-"""The mistakes people make in one step of a backward pass: a table, an op a line or a few, and what any op may suffer.
+"""The mistakes people make in one step of a backward pass: a table, an op a line or a few.
 
 A mistake is a kind and a wrong rule ``(g, y, *inputs, **options)``, written as the right ones are: run on arrays
 it gives what the person got, run on Tensors it prints what the person seems to have written.
@@ -6,20 +6,17 @@ it gives what the person got, run on Tensors it prints what the person seems to 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from autodiff.checks.doctor.backprop import Edge
 from autodiff.forward import contribution
 from autodiff.kinds import At, Op
 from autodiff.ops import arithmetic as a
-from autodiff.ops import contraction, cumulative, elementary, indexing, products, reductions, shapes
+from autodiff.ops import contraction, cumulative, elementary, products, reductions, shapes
 from autodiff.ops import stable as s
 from autodiff.ops.indexing import put_together
-from autodiff.program.passes import value_of
-from autodiff.record import Record
 
 Rule = Callable[..., Any]
 
@@ -87,6 +84,11 @@ def other_axis(axis: Any, x: Any) -> Any:
     return 0 if x.ndim < 2 or axis in (-1, x.ndim - 1) else -1
 
 
+def first_along(x: Any, axis: Any) -> Any:
+    """Ones at the first place along an axis, else zeros."""
+    return np.arange(np.shape(x)[axis]).reshape((-1,) + (1,) * (np.ndim(x) - 1 - axis % np.ndim(x))) == 0
+
+
 POWER = (                                                                # g n xⁿ⁻¹
     (LOCAL, lambda g, y, x, n: g * n * x ** n), (LOCAL, lambda g, y, x, n: g * x ** (n - 1)),
     (LOCAL, lambda g, y, x, n: g * n * x), (LOCAL, lambda g, y, x, n: g * (n - 1) * x ** (n - 1)),
@@ -147,11 +149,18 @@ MISTAKES: Table = {
         (AXIS, lambda g, y, x, axis=-1: y * (g - over(g * y, other_axis(axis, x)))),
         (AXIS, lambda g, y, x, axis=-1: y * (g - np.sum(g * y)))),),
     s.log_softmax: ((                                                    # g - eʸ Σ g
+        ("missing-local-derivative", lambda g, y, x, axis=-1: np.exp(y) * (g - over(g * np.exp(y), axis))),
         (DIAGONAL, lambda g, y, x, axis=-1: g - np.exp(y)), (DIAGONAL, lambda g, y, x, axis=-1: g - np.exp(y) * g),
         (LOCAL, lambda g, y, x, axis=-1: g - over(g, axis)), (DIAGONAL, lambda g, y, x, axis=-1: g + np.exp(y) * over(g, axis)),
         (ARGUMENT, lambda g, y, x, axis=-1: g - y * over(g, axis)),
         (AXIS, lambda g, y, x, axis=-1: g - np.exp(y) * over(g, other_axis(axis, x)))),),
-    reductions.max_: (((LOCAL, lambda g, y, x, axis=None, keepdims=False: np.ones_like(x) * shapes.spread(g, axis, keepdims)),),),
+    reductions.max_: ((                                                  # g where x is the largest
+        (LOCAL, lambda g, y, x, axis=None, keepdims=False: np.ones_like(x) * shapes.spread(g, axis, keepdims)),
+        (LOCAL, lambda g, y, x, axis=None, keepdims=False:
+            shapes.spread(g, axis, keepdims) * np.ones_like(x) * (np.size(y) / np.size(x))),
+        (LOCAL, lambda g, y, x, axis=None, keepdims=False:
+            shapes.spread(g, axis, keepdims) * (x == np.min(x, axis=axis, keepdims=True))),
+        (LOCAL, lambda g, y, x, axis=None, keepdims=False: shapes.spread(g, axis, keepdims) * first_along(x, axis))),),
     reductions.var: (((LOCAL, lambda g, y, x, axis=None, **_: x * shapes.spread(g, axis, np.ndim(g) == np.ndim(x))),),),
     reductions.norm: (((LOCAL, lambda g, y, x, axis=None, keepdims=False: shapes.spread(g, axis, keepdims) * x),
                        (LOCAL, lambda g, y, x, axis=None, keepdims=False: np.ones_like(x) * shapes.spread(g, axis, keepdims))),),
@@ -162,6 +171,16 @@ MISTAKES: Table = {
     products.linear: (
         (("missing-transpose", lambda g, y, x, W, b=None: g @ W.T),),
         (("missing-transpose", lambda g, y, x, W, b=None: g @ x), ("missing-transpose", lambda g, y, x, W, b=None: g.T @ x.T)), ()),
+}
+# Rules that are sums, part by part: a part may have a factor of its own.
+PARTS: dict[Op, tuple[Rule, ...]] = {
+    s.softmax: (lambda g, y, x, axis=-1: g * y, lambda g, y, x, axis=-1: -y * over(g * y, axis)),
+    s.log_softmax: (lambda g, y, x, axis=-1: g * 1.0, lambda g, y, x, axis=-1: -np.exp(y) * over(g, axis)),
+}
+# Rules that sum along an axis, along another one.
+ALONG: dict[Op, tuple[Rule, ...]] = {
+    s.softmax: (lambda g, y, x, other, axis=-1: y * (g - over(g * y, other)),),
+    s.log_softmax: (lambda g, y, x, other, axis=-1: g - np.exp(y) * over(g, other),),
 }
 STATISTICS = {reductions.sum_, reductions.mean_, reductions.var, reductions.std, reductions.max_, reductions.min_,
               reductions.norm, s.logsumexp, reductions.nanmax, reductions.median}
@@ -209,146 +228,3 @@ def right(op: Op, i: int) -> Rule:
         return put_together([c], inputs[i]) if isinstance(c, At) else c
 
     return rule
-
-
-def mistakes_at(edge: Edge) -> Iterator[Mistake]:
-    """What may go wrong at an edge, but for constants and wrong tensors: those of the table, then those of any op."""
-    op, i = edge.r.op, edge.i
-    assert op is not None
-    y, x = edge.r.value, edge.x.value
-    rule = right(op, i)
-    if not (op in (a.multiply, a.divide) and is_number(edge.r.inputs[1 - i])):             # else they are all factors
-        yield from catalogue(op, i, y, x)
-    if op in (shapes.transpose, shapes.swapaxes, shapes.moveaxis):
-        yield Mistake("missing-transpose", lambda g, y, x, **o: np.reshape(g, np.shape(x)), "reshaped", 1.2)
-        if np.shape(y) == np.shape(x):
-            yield Mistake("missing-transpose", lambda g, y, x, **o: g * 1.0, "not transposed")
-    yield from mistakes_of_indexing(op, i, rule)
-    if np.ndim(x) == 2 and x.shape[0] == x.shape[1] and x.shape[0] > 1:
-        yield Mistake("missing-transpose" if edge.x.op is not None else "transposed-result",
-                      lambda g, y, *x, **o: np.transpose(rule(g, y, *x, **o)), "transposed", 1.1)
-    if op in PRODUCTS or edge.x.op is None or np.shape(y) != np.shape(x):
-        yield from mistakes_of_looping(edge, rule)
-    yield from mistakes_of_summing(edge, rule)
-
-
-def is_number(x: Any) -> bool:
-    """Whether an operand is a constant of one element."""
-    return not (isinstance(x, Record) and x.requires_grad) and np.size(value_of(x)) == 1
-
-
-def catalogue(op: Op, i: int, y: Any, x: Any) -> Iterator[Mistake]:
-    """The mistakes with an op as such: its lines in the table, and what can be said of any derivative."""
-    rule = right(op, i)
-    rows = MISTAKES.get(op, ())
-    for n, (kind, wrong) in enumerate(rows[i] if i < len(rows) else ()):
-        yield Mistake(kind, wrong, f"{op.name}[{i}]:{n}")
-    if op.kind in ("elementwise", "general") and op not in EXACTLY_ONE and np.shape(y) == np.shape(x):
-        if not (op in PRODUCTS and np.ndim(y) == 0):
-            plain = op not in PRODUCTS and op not in POWERS
-            yield Mistake("missing-local-derivative", lambda g, y, *x, **o: g * 1.0, "identity", 1.0 if plain else 1.1)
-        yield Mistake(TWICE, lambda g, y, *x, **o: rule(rule(g, y, *x, **o), y, *x, **o), "twice")
-    if op.kind == "elementwise" and len(op.edges) == 1 and callable(op.partials[0]):
-        yield Mistake(ARGUMENT, lambda g, y, x, **o: rule(g, op(y, **o), y, **o), "at y")
-        yield Mistake(ARGUMENT, lambda g, y, x, **o: rule(g, x, x, **o), "x for y", 1.2)
-        yield Mistake(ARGUMENT, lambda g, y, x, **o: rule(g, y, y, **o), "y for x", 1.2)
-        yield Mistake(LOCAL, lambda g, y, x, **o: g / rule(np.ones_like(g), y, x, **o), "divided", 1.5)
-        yield Mistake(LOCAL, lambda g, y, x, **o: rule(np.ones_like(g), y, x, **o), "without g", 1.5)
-
-
-def of_leaf(x: Record) -> bool:
-    """Whether this is a leaf, or one turned, shaped otherwise, or a part of one."""
-    return x.op is None or (x.op in (indexing.item, shapes.transpose, shapes.swapaxes, shapes.reshape)
-                            and isinstance(x.inputs[0], Record) and x.inputs[0].op is None)
-
-
-def mistakes_of_looping(edge: Edge, rule: Rule) -> Iterator[Mistake]:
-    """A loop over samples or places that overwrites instead of adding up: only the last counts, or the first."""
-    y = edge.r.value
-    if isinstance(y, tuple):
-        return
-    if np.ndim(y) > 1 and of_leaf(edge.x):
-        corner = np.zeros(np.shape(y))
-        corner[(-1,) * np.ndim(y)] = 1.0
-        yield Mistake("overwritten-accumulation", lambda g, y, *x, **o: rule(g * corner, y, *x, **o), "the very last", 1.3,
-                      "the very last")
-    chosen_from = edge.r.op is indexing.items and not edge.i and of_leaf(edge.x)
-    only = "scatter" if chosen_from else "overwritten-accumulation" if of_leaf(edge.x) else "dropped-path"
-    for axis in range(np.ndim(y)) if chosen_from else {0, np.ndim(y) - 1} if np.ndim(y) else ():
-        n = np.shape(y)[axis]
-        if n < 2:
-            continue
-        extra = 0.0 if of_leaf(edge.x) else 0.8
-        for at, said, more in ((n - 1, "last", 0.0), (0, "first", 0.2)):
-            chosen = np.reshape(np.arange(n) == at, (n,) + (1,) * (np.ndim(y) - 1 - axis))
-            yield Mistake(only, lambda g, y, *x, chosen=chosen, **o: rule(g * chosen, y, *x, **o),
-                          f"the {said} of axis {axis}", 1.1 + more + extra, f"only the {said} along axis {axis}")
-            if n > 2:
-                yield Mistake("dropped-path", lambda g, y, *x, chosen=chosen, **o: rule(g * ~chosen, y, *x, **o),
-                              f"all but the {said} of axis {axis}", 1.3 + extra, f"the {said} along axis {axis}")
-
-
-def mistakes_of_indexing(op: Op, i: int, rule: Rule) -> Iterator[Mistake]:
-    """Gradients of chosen elements: overwritten where they must be added, one place off, the first only."""
-    if op not in (indexing.items, indexing.item) or i:
-        return
-
-    def overwritten(g: Any, y: Any, x: Any, *arrays: Any, index: Any) -> Any:
-        return indexing.index_update(np.zeros_like(x), indexing.filled(index, arrays) if arrays else index, g)
-
-    def once(g: Any, y: Any, x: Any, *arrays: Any, index: Any) -> Any:
-        rows = arrays[0].reshape(len(arrays[0]), -1)
-        new = np.array([[k not in row[:i] for i, k in enumerate(row)] for row in rows.tolist()])
-        return rule(g * new.reshape(arrays[0].shape + (1,) * (np.ndim(g) - arrays[0].ndim)), y, x, *arrays, index=index)
-
-    def first(g: Any, y: Any, x: Any, *arrays: Any, index: Any) -> Any:
-        picked = indexing.filled(index, arrays) if arrays else index
-        kept = np.zeros(np.shape(x)[:1], bool)
-        rows = np.zeros_like(x)
-        places = np.ravel(picked if not isinstance(picked, tuple) else picked[0])
-        for place, row in zip(places, np.reshape(g, (len(places), *np.shape(x)[1:])), strict=True):
-            if not kept[place]:
-                rows[place], kept[place] = row, True
-        return rows
-
-    if op is indexing.items:
-        for step, told in ((1, "before"), (-1, "after")):
-            yield Mistake("scatter", lambda g, y, x, *arrays, step=step, **o: rule(
-                g, y, x, *(np.roll(k, step, 0) for k in arrays[:-1]), np.roll(arrays[-1], step, 0), **o),
-                f"that of the one {told}", 1.3, f"that of the one {told}")
-            yield Mistake("scatter", lambda g, y, x, *arrays, step=step, **o: rule(
-                g, y, x, *arrays[:-1], np.roll(arrays[-1], step, 0), **o), f"last of the one {told}", 1.3,
-                f"that of the one {told}")
-        yield Mistake("scatter", once, "once", 1.2, "repeated ones of a row counted once")
-        yield Mistake("scatter", overwritten, "overwritten")
-        yield Mistake("scatter", first, "first only", 1.2)
-    for step in (1, -1):
-        yield Mistake("scatter", lambda g, y, *x, step=step, **o: np.roll(rule(g, y, *x, **o), step, 0), f"off by {step}", 1.3)
-        yield Mistake("scatter", lambda g, y, *x, step=step, **o: np.roll(rule(g, y, *x, **o), step, -1),
-                      f"off by {step} along the last axis", 1.3)
-    yield Mistake("scatter", lambda g, y, *x, **o: np.mean(g) * np.ones_like(x[0]), "everywhere", 2.0)
-
-
-def mistakes_of_summing(edge: Edge, rule: Rule) -> Iterator[Mistake]:
-    """Where the input was broadcast: the first slice only, or a sum over the wrong axis."""
-    x, y = edge.x.value, edge.r.value
-    if isinstance(y, tuple) or np.ndim(y) == 0 or np.shape(y) == np.shape(x) or np.ndim(x) > np.ndim(y):
-        return
-    op = edge.r.op
-    assert op is not None
-    if op.kind != "elementwise" and op not in (products.linear, shapes.broadcast_to):
-        return
-    extra = np.ndim(y) - np.ndim(x)
-    axes = [k for k, n in enumerate(np.shape(y)) if k < extra or (np.shape(x)[k - extra] == 1 and n > 1)]
-    if not axes:
-        return
-    k = axes[0]
-
-    def some(g: Any, index: Any) -> Any:
-        return g[(slice(None),) * k + (index,)]
-
-    n = np.shape(y)[k]
-    for index, tag in ((slice(0, 1), "first slice"), (slice(n - 1, n), "last slice")):
-        yield Mistake("missing-broadcast-reduction", lambda g, y, *x, index=index, **o: some(rule(g, y, *x, **o), index), tag)
-    if np.ndim(y) == 2 and np.ndim(x) == 1 and y.shape[0] == y.shape[1]:
-        yield Mistake("wrong-axis", lambda g, y, *x, **o: np.sum(rule(g, y, *x, **o), axis=1), "other axis")

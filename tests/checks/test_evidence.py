@@ -129,3 +129,19 @@ def test_a_line_of_a_loop_is_placed_at_the_variable_of_the_loop():
     first, *_ = ad.compare(loss, by_hand, inputs={"x": x, "y": y}).explanations
     assert first.kind in ("wrong-argument", "wrong-operand")
     assert {"h", "tanh"} <= {name for p in first.places for name in (p.op, p.tensor, p.operand)}
+
+
+@pytest.mark.parametrize(("more", "plain"), [(0.25, True), (-0.31, True), (0.8134127, False)])
+def test_a_single_number_is_evidence_if_the_factor_is_one_that_people_write(more, plain):
+    x, y, w = X, Y[:, 0], np.array([0.3, -0.2, 0.7])
+
+    def by_hand(x, y, w, b):
+        r = 2 * (x @ w + b - y) / len(y)
+        return {"w": x.T @ r, "b": r.sum() + more * b}
+
+    at = {k: ad.Tensor(v, requires_grad=True, name=k) for k, v in {"w": w, "b": np.array(0.71)}.items()}
+    loss = ((x @ at["w"] + at["b"] - y) ** 2).mean()
+    report = ad.compare(loss, {k: np.asarray(v) for k, v in by_hand(x, y, w, 0.71).items()})
+    first = report.explanations[0]
+    assert first.kind == "extra-term" and first.confidence == "possible"
+    assert (first.cost < 2) == plain

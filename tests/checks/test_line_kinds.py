@@ -16,7 +16,7 @@ from tests.battery.labels import LABELS
 from tests.battery.slips import models
 
 LABELLED = [(*slip.changes[0], LABELS[part][model.__name__.rpartition(".")[2], slip.name].kinds)
-            for part in ("dev", "dev2", "dev3") for model in models(part) for slip in model.SLIPS
+            for part in ("dev", "dev2", "dev3", "dev4") for model in models(part) for slip in model.SLIPS
             if len(slip.changes) == 1 and slip.changes[0][1] and "\n" not in slip.changes[0][1]]
 
 
@@ -52,12 +52,55 @@ def test_every_change_has_its_kinds():
     ("dp = d * (x / p + (1 - x) / (1 - p))", "dp = d * (x / p - (1 - x) / (1 - p))", "sign wrong-local-rule"),
     ("dv += k * 0.5 * (1 - v)", "dv += k * -0.5 * (1 - v)", "sign wrong-local-rule"),
     ("dz = da * (1 + a)", "dz = da * (1 - a)", "wrong-local-rule sign"),
+    ("dz = (1 - sig(z)) / N", "dz = (sig(z) - 1) / N", "sign wrong-local-rule"),
+    ("dv = -(g - k * m) * h", "dv = (g - k * m) * h", "sign wrong-local-rule"),
+    # letters that are called like sizes
+    ("dk = dc * (1 - k)", "dk = dc * (1 - k ** 2)", "wrong-local-rule wrong-argument"),
+    ("dW += 0.1 * M ** 2", "dW += 0.1 * M", "wrong-local-rule wrong-argument"),
+    ("dn = dr * k", "dn = dr * n", "scale wrong-operand"),
+    ("dW = d @ x / len(W)", "dW = d @ x / len(x)", "scale wrong-operand"),
+    ("de = e - t", "de = (e - t) / len(t)", "scale wrong-operand"),
+    ("dq = dc / np.sqrt(len(k))", "dq = dc / root", "scale wrong-operand wrong-local-rule"),
+    ("total += 1", "total += width", "scatter wrong-operand"),
+    # a number beside what is missing, in a line that was made of other numbers
+    ("de = e / len(x)", "de = 2 * 0.25 * (0.5 / np.cosh(e)) * e", "missing-local-derivative wrong-operand"),
+    ("de = 0.5 * e * e", "de = e", "wrong-local-rule wrong-argument"),
+    ("de = e / (4 + e)", "de = 2 * (0.5 / np.sqrt(4 + e)) * e", "wrong-local-rule wrong-argument"),
+    # powers and slopes
+    ("dw = c * np.sign(w)", "dw = c * w", "wrong-local-rule wrong-argument"),
+    ("dz = da * f[i](a[i + 1])", "dz = da * f[i](z[i])", "wrong-argument wrong-operand"),
+    ("dz = da", "dz = np.where(z > 0, da, 0)", "missing-local-derivative wrong-operand"),
+    ("dr = dh * r * q * r * (1 - r)", "dr = dh * q * r * (1 - r)",
+     "wrong-operand wrong-local-rule double-derivative"),
+    ("p = s - 1", "p = s", "extra-term wrong-local-rule"),
+    # a softmax, and other sums
+    ("ds = dp * p * (1 - p)", "ds = p * (dp - (dp * p).sum(1, keepdims=True))", "softmax-diagonal wrong-local-rule"),
+    ("J = np.diag(a * (1 - a))", "J = np.diag(a) - np.outer(a, a)", "softmax-diagonal wrong-local-rule"),
+    ("p = e", "p = e / e.sum(axis=1, keepdims=True)",
+     "wrong-local-rule softmax-diagonal missing-local-derivative wrong-operand"),
+    ("du = v * (v * dv)", "du = v * (v * dv).sum(axis=1, keepdims=True)",
+     "missing-broadcast-reduction dropped-path overwritten-accumulation"),
+    ("dg = np.full(4, np.sum(d * h))", "dg = np.sum(d * h, axis=0)", "wrong-axis"),
+    ("dx = c / s * d", "dx = c / (m * s) * (m * d - u - h * v)", "dropped-path missing-term treated-as-constant"),
+    # the gradient on the other side, and one that is written out
+    ("dW = x.T @ da", "dW = x.T @ dz", "wrong-operand missing-local-derivative"),
+    ("db = (d @ W.T).sum(0)", "db = dz.sum(0)", "missing-local-derivative wrong-operand"),
+    ("beta[t] = f(A + s[t] + beta[t + 1])", "beta[t] = f(A + s[t + 1] + beta[t + 1])", "wrong-operand stale-value"),
+    # more than belongs there
+    ("dr = lam * both", "dr = lam * np.append(w, 0)", "extra-term wrong-local-rule"),
+    ("dW = np.outer(x + r, d)", "dW = np.outer(x, d)", "wrong-operand wrong-argument"),
     # before and after
     ("s = h0[n] if n == 0 else s", "s = h0[n]", "stale-value extra-term wrong-operand"),
     ("c = c + d @ W", "c = c + (d @ W - c)", "extra-term wrong-local-rule"),
     ("x[k] = 1 - x[k]", "x[k] -= 1", "sign wrong-local-rule"),
     ("x[k] = d", "x[k] += d", "overwritten-accumulation dropped-path"),
     # layouts
+    ("dc = np.tile(dm, (1, 2))", "dc = np.repeat(dm, 2, axis=1)",
+     "wrong-axis scatter transposed-result missing-transpose"),
+    ("dK = g[::-1, ::-1]", "dK = g", "scatter wrong-axis transposed-result wrong-operand"),
+    ("dM = g.reshape(p, q).T", "dM = g.reshape(q, p)", "wrong-axis scatter transposed-result missing-transpose"),
+    ("ds = A * (d - np.einsum('bij,bij->bj', A, d)[:, None, :])",
+     "ds = A * (d - np.einsum('bij,bij->bi', A, d)[:, :, None])", "wrong-axis"),
     ("g = np.einsum('bid,df->bif', o, W)", "g = np.einsum('bid,fd->bif', o, W)", "missing-transpose"),
     ("h = U @ a + V @ b", "h = U.T @ a + V.T @ b", "missing-transpose"),
     ("z = np.concatenate([f, i])", "z = np.concatenate([i, f])", "swapped scatter wrong-operand"),
@@ -85,7 +128,7 @@ def test_the_lines_of_the_battery():
     first = sum(bool(kinds) and kinds[0] in accepted for kinds, accepted in found)
     listed = sum(bool(set(kinds) & set(accepted)) for kinds, accepted in found)
     assert len(found) > 1000
-    assert first >= 0.89 * len(found) and listed >= 0.93 * len(found), (first, listed)
+    assert first >= 0.915 * len(found) and listed >= 0.94 * len(found), (first, listed)
 
 
 @settings(max_examples=100)

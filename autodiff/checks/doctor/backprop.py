@@ -6,6 +6,7 @@ In float64 whatever the tape's dtype, on a tape of its own: the same records, wi
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,6 +29,13 @@ class Edge(NamedTuple):
     r: Record
     i: int
     x: Record
+
+
+class Borrowed(NamedTuple):
+    """A wrong rule that reads the gradient of another record too, as it has arrived: ``(g, y, *inputs, h=...)``."""
+
+    other: Record
+    rule: Rule
 
 
 class Backprop:
@@ -89,9 +97,10 @@ class Backprop:
                 if isinstance(x, Record):
                     self.reach[r] = self.reach.get(r, 0) | self.reach.get(x, 0)
 
-    def walk(self, changed: Mapping[Edge, Rule], raw: dict[Edge, Any] | None = None,
-             fitted: dict[Edge, Any] | None = None, loose: Mapping[Edge, Rule] | None = None) -> dict[Record, Any]:
-        """The gradient at each record, with the rules of some edges changed.
+    def walk(self, changed: Mapping[Edge, Rule | Borrowed], raw: dict[Edge, Any] | None = None,
+             fitted: dict[Edge, Any] | None = None, loose: Mapping[Edge, Rule] | None = None,
+             along: Sequence[Edge] | None = None) -> dict[Record, Any]:
+        """The gradient at each record, with the rules of some edges changed; `along` some of the edges only.
 
         At a loose edge the contribution is not summed to the shape of the input but passed on as it says,
         broader than it may be, until it meets an input as broad.
@@ -101,14 +110,17 @@ class Backprop:
         total: dict[Record, Any] = {self.loss: np.ones_like(self.loss.value)[()]}
         parts: Any = ()
         last = None
-        for edge in self.edges:
+        for edge in self.edges if along is None else along:
             r, i, x = edge
             if r not in total:
                 continue
             op, g = r.op, self.held.get(r, total[r])
             assert op is not None
             if edge in changed:
-                c = applied(changed[edge], edge, g)
+                rule = changed[edge]
+                if isinstance(rule, Borrowed):
+                    rule = partial(rule.rule, h=self.held.get(rule.other, total.get(rule.other, 0.0)))
+                c = applied(rule, edge, g)
             elif edge in self.slopes:
                 c = g * self.slopes[edge]
             elif op.together is not None:

@@ -16,8 +16,8 @@ import numpy as np
 
 from autodiff.checks.budget import Budget
 from autodiff.checks.doctor.backprop import Backprop
-from autodiff.checks.doctor.explanation import Explanation, Telling, listed, text_of
-from autodiff.checks.doctor.factors import Factors
+from autodiff.checks.doctor.explanation import POSSIBLE, Explanation, Telling, listed, text_of
+from autodiff.checks.doctor.factors import Factors, beside
 from autodiff.checks.doctor.formulas import Formulas
 from autodiff.checks.doctor.forwards import forward_mistakes
 from autodiff.checks.doctor.relations import in_shape
@@ -29,9 +29,11 @@ from autodiff.record import Record
 from autodiff.tape import Tape
 
 CLASS = 0.3            # explanations whose costs are no further apart are one class
+NEAR = 0.15            # and no further, that it is open which of two kinds it is
 CLASSES, MOST = 4, 16  # how many classes are told, and explanations in all
 PLAIN = 1.6            # the cost up to which one mistake at one place is not questioned
 BUDGET = 3.0           # seconds
+GROUPS = 0.5           # of the time that is left, for the same mistake at several places
 
 
 def suspects_of(tape: Tape, wanted: Sequence[Record], yours: Sequence[Any], tolerances: Sequence[Any],
@@ -59,28 +61,42 @@ def suspects_of(tape: Tape, wanted: Sequence[Record], yours: Sequence[Any], tole
     found = found_in(search, problem, several)
     if shapes:
         found = [joined([*shapes, f]) for f in found] or shapes
-    return sorted(found, key=lambda s: s.cost), problem, search
+    return sorted([*found, *by_another_name(found)], key=lambda s: s.cost), problem, search
+
+
+def by_another_name(found: Sequence[Suspect]) -> list[Suspect]:
+    """What is left out of a difference from a quantity made of it, as x - mean(x): held constant, some say."""
+    return [replace(s, kind="treated-as-constant", cost=s.cost + 0.05) for s in found
+            if s.kind == "dropped-path" and s.edge is not None and beside(s.edge)]
 
 
 def found_in(search: Search, problem: Problem, several: bool = True) -> list[Suspect]:
     """All explanations at the first level that has any, up to the same mistake everywhere or to `several` mistakes."""
     found = search.singles(problem)
-    best = min((s.cost for s in found), default=np.inf)
-    if best > PLAIN:
-        found += search.groups(problem) + each_by_itself(search, problem, several)
+
+    def plain() -> bool:
+        return min((s.cost for s in found), default=np.inf) <= PLAIN
+
+    if not plain():
+        found += search.rounds(problem)
+    if not plain() and several:
+        found += forward_mistakes(problem, search)
+    if not plain():
+        everything, search.budget = search.budget, search.budget.part(GROUPS * search.budget.left)
+        found += search.groups(problem)
+        search.budget = everything
+        found += each_by_itself(search, problem, several)
     if not several:
         return found
-    if min((s.cost for s in found), default=np.inf) > PLAIN:
+    if not plain():
         found += replaced(search, problem)
-    if found and min(s.cost for s in found) < SURE:
-        return found
-    if not all(problem.wrong):
+    if not plain() and not all(problem.wrong):
         alone = problem.of_these_alone()
         narrow = Search(alone, search.budget, search)
-        found += [replace(s, cost=s.cost + 0.7) for s in narrow.singles(alone)]
-        if found and min(s.cost for s in found) < SURE:
-            return found
-    return found + (forward_mistakes(problem, search) or pairs(search, problem))
+        found += [replace(s, cost=s.cost + 0.3) for s in forward_mistakes(alone, narrow)]
+        if min((s.cost for s in found), default=np.inf) > SURE:
+            found += [replace(s, cost=s.cost + 0.7) for s in narrow.singles(alone)]
+    return found if min((s.cost for s in found), default=np.inf) < SURE else found + pairs(search, problem)
 
 
 def allowance(u: Any, g: Any, tol: Any) -> Any:
@@ -136,15 +152,18 @@ def step_by_step(tape: Tape, given: Mapping[Record, Any], tolerances: Mapping[Re
         held.update((r, given[r]) for r in stage if r in wrong and r.op is not None
                     and np.shape(given[r]) == np.shape(r.value))
     told = [replace(e, params=tuple(params)) for e, params in zip(found, names, strict=True)]
-    if len({(e.kind, e.places[:1]) for e in told}) == 1 < len(told):              # the same step, seen at each
+    steps = {(e.kind, *((p.op, p.tensor) for p in e.places[:1])) for e in told}
+    if len(steps) == 1 < len(told):                                                 # the same step, seen at each
         told = [replace(told[0], params=tuple(name for e in told for name in e.params))]
+    at = [(p.op, p.tensor) for e in told for p in e.places[:1]]
     if len(told) > 1:
         told = [replace(told[0], kind="two", sentence="; and ".join(e.sentence for e in told),
                         places=tuple(place for e in told for place in e.places), members=(),
                         correct="\n".join(filter(None, (e.correct for e in told))),
                         yours="\n".join(filter(None, (e.yours for e in told))),
                         params=tuple(name for e in told for name in e.params),
-                        evidence="each from what you gave above it"), *told]
+                        evidence="each from what you gave above it",
+                        confidence=told[0].confidence if len(at) == len(set(at)) else POSSIBLE), *told]
     return Diagnosis(tuple(told[:1]), "\n".join(notes), tuple(told[1:]) or tuple(told))
 
 
@@ -223,8 +242,14 @@ def diagnosis_of(tape: Tape, given: Mapping[Record, Any], tolerances: Mapping[Re
     if not found:
         return Diagnosis((), nothing_fits(problem, search))
     telling = Telling(replace_wrong(problem, records, wrong), Formulas(problem.bp, tape.given))
-    told = [telling.explanation(group[0], group[1:]) for group in classes(found)[:CLASSES]]
+    told = [doubted(telling.explanation(group[0], group[1:])) for group in classes(found)[:CLASSES]]
     return Diagnosis(tuple(told), left_out(search))
+
+
+def doubted(found: Explanation) -> Explanation:
+    """Possible, no more, where the numbers fit another kind of mistake that is hardly more far-fetched."""
+    sure = all(e.kind == found.kind or e.cost > found.cost + NEAR for e in found.members)
+    return found if sure else replace(found, confidence=POSSIBLE)
 
 
 def replace_wrong(problem: Problem, records: Sequence[Record], wrong: Collection[Record]) -> Problem:

@@ -21,15 +21,21 @@ from autodiff.checks.reading.findings import Reading
 from autodiff.checks.reading.line_kinds import changed, kinds_of_line, may_be
 from autodiff.tape import Tape
 
+PLAINLY = {IS: 2.2, POSSIBLE: PLAIN}       # the cost up to which a mistake is believed rather than a line as it looks
 NEAR = 0.25            # by how much a mistake that fits the line may cost more than one that does not
-FAR = 2.0              # the cost of a mistake, from which a line is believed that nothing explains
+FAR = {IS: 3.0, POSSIBLE: 2.0}             # the cost of a mistake, from which a line is believed that nothing explains
 CLEAR = 1.3            # the cost up to which the search is believed rather than a small change of a line
+OTHERS = 2             # kinds that a mistake may be where it looks like two
 LITTLE = 0.1           # of the cost that a mistake has
+UNSURE = ("wrong-operand", "dropped-path")                  # where only the place is known, most mistakes are these
+OF_LAYOUT = {"transposed-result", "wrong-axis", "scatter"}
 FORWARD = "computing something else in the forward pass"
 REPAIRS = {"transpose": ("transposed-result",), "sum": ("missing-broadcast-reduction",),
-           "sum of the last axis": ("missing-broadcast-reduction",), "accumulate": ("overwritten-accumulation",)}
+           "sum of the last axis": ("missing-broadcast-reduction",), "accumulate": ("overwritten-accumulation",),
+           "moment": ("stale-value", "wrong-operand")}
 SOFTMAX = {"softmax", "log_softmax", "logsumexp", "cross_entropy_of_labels", "cross_entropy_of_probabilities"}
 OF_SOFTMAX = {"formula", "centring", "term of a formula", "extra derivative", "derivative", "half a derivative"}
+EXACT = {"argument", "axis", "path", "power", "number"}       # changes that leave no doubt what was done
 OF_DERIVATIVES = {"missing-local-derivative", "double-derivative", "wrong-local-rule"}
 OF_VALUES = ("wrong-operand", "wrong-argument")
 SUMS = {"add", "subtract"}
@@ -48,8 +54,16 @@ def kinds_by_line(reading: Reading, tape: Tape) -> tuple[str, ...]:
         return ("sign",) if abs(reading.factor + 1) < 1e-6 else ("scale",)
     if reading.how in REPAIRS:
         return REPAIRS[reading.how]
-    words = changed(line.text, reading.expected) if reading.expected else []
+    words = words_of(reading)
     return fitting(may_be(words), words, reading, tape)
+
+
+def words_of(reading: Reading) -> list[str]:
+    """What was changed in the wrong line, in the words of `line_kinds`; [] if nobody knows how it should read."""
+    line = reading.first_wrong
+    if line is not None and reading.expected:
+        return changed(line.text, reading.expected)
+    return [reading.measured] if reading.measured else []
 
 
 def kinds_by_look(reading: Reading, tape: Tape) -> tuple[str, ...]:
@@ -63,9 +77,8 @@ def fitting(kinds: Sequence[str], words: Sequence[str], reading: Reading, tape: 
     ops = {r.op.name for r in tape if r.op}
     x = reading.record
     at = {r.op.name for r in (x, *tape) if r and r.op and x is not None and (r is x or reads(r, x))}
-    if reading.value and kinds:                             # not a derivative is wrong, but what it is taken at
-        kept = [kind for kind in kinds if kind not in OF_DERIVATIVES and kind != "softmax-diagonal"]
-        kinds, words = [*kept, *OF_VALUES] if kinds[0] in kept else [*OF_VALUES, *kept], ()
+    if reading.value and kinds:
+        kinds, words = of_values(kinds, bool(words)), ()
     if "scatter" in kinds and at & {"getitem", "scatter"}:
         kinds = ["scatter", *kinds]
     found = [kind for kind in kinds if kind != "softmax-diagonal" or ops & SOFTMAX or {"exp", "divide"} <= ops]
@@ -77,6 +90,13 @@ def fitting(kinds: Sequence[str], words: Sequence[str], reading: Reading, tape: 
     return tuple(dict.fromkeys(found))
 
 
+def of_values(kinds: Sequence[str], changed: bool) -> list[str]:
+    """The kinds for a line of the forward pass: no derivative is wrong, but what it is taken at."""
+    kept = [kind for kind in kinds if kind not in OF_DERIVATIVES and kind != "softmax-diagonal"]
+    taken = sorted(OF_VALUES, key=[*kinds, *OF_VALUES].index)
+    return [*kept, *taken] if changed and kinds[0] in kept else [*taken, *kept]
+
+
 def depth(reading: Reading | None, wrong: Sequence[str], tape: Tape) -> tuple[float, bool]:
     """How many seconds to search for the mistake, and whether to look for several at once.
 
@@ -84,7 +104,8 @@ def depth(reading: Reading | None, wrong: Sequence[str], tape: Tape) -> tuple[fl
     """
     if reading is None or reading.first_wrong is None:
         return BUDGET, True
-    return BUDGET / 2, not kinds_by_line(reading, tape) or not set(wrong) <= set(reading.repaired)
+    told = not reading.measured and bool(kinds_by_line(reading, tape))
+    return BUDGET / 2, not told or not set(wrong) <= set(reading.repaired)
 
 
 def weighed(explanations: Sequence[Explanation], reading: Reading | None, wrong: Sequence[str],
@@ -112,7 +133,9 @@ def ordered(explanations: Sequence[Explanation], reading: Reading | None, wrong:
     if reading is None or reading.first_wrong is None:
         return tuple(explanations)
     if not reading.certain:                                 # where to look is known, and no more
-        return doubted(explanations, by_line(reading, (*kinds_by_look(reading, tape), "two"), wrong, tape))
+        kinds = kinds_by_look(reading, tape)
+        kinds = tuple(dict.fromkeys([*(UNSURE if kinds[0] not in OF_LAYOUT else ()), *kinds, "two"]))
+        return doubted(explanations, by_line(reading, kinds, wrong, tape))
     kinds = kinds_by_line(reading, tape)
     alone = set(wrong) <= set(reading.repaired)             # putting this line right makes all of them right
     first = explanations[0] if explanations else None
@@ -123,28 +146,40 @@ def ordered(explanations: Sequence[Explanation], reading: Reading | None, wrong:
         return (line, *explanations) if first else (line,)
     if first.sentence.startswith(FORWARD):
         kinds = kinds or tuple(dict.fromkeys([*kinds_by_look(reading, tape)[:1], "wrong-argument",
-                                              "wrong-operand", "wrong-local-rule"]))
+                                              "wrong-operand", "wrong-local-rule", "missing-term"]))
         return (in_front(by_line(reading, kinds, wrong, tape), all_of(first)), *explanations[1:])
     if not kinds:
         guess = by_line(reading, kinds_by_look(reading, tape), wrong, tape)
-        return tuple(explanations) if first.cost <= PLAIN else (guess, *explanations)
-    line = by_line(reading, kinds, wrong, tape)
-    words = [replace(line, members=()), *line.members]
-    found = all_of(first)
+        return tuple(explanations) if believed(first) else (guess, *explanations)
+    return settled(explanations, by_line(reading, kinds, wrong, tape), reading, words_of(reading))
+
+
+def settled(explanations: Sequence[Explanation], line: Explanation, reading: Reading,
+            changes: Sequence[str]) -> tuple[Explanation, ...]:
+    """The explanations in the light of a line that puts all right by itself, and of what was changed in it."""
+    first, words, found = explanations[0], all_of(line), all_of(explanations[0])
+    likeliest, kinds = line.kind, [e.kind for e in words]
+    exact = reading.small and len(changes) == 1 and changes[0] in EXACT
+    plain = reading.small or (len(changes) == 1 and changes != ["formula"])
     near = [e for e in found if e.cost < first.cost + NEAR]
-    chosen = next((e for e in near if e.kind == kinds[0]), None)
-    copied = first.kind == "swapped" and len(wrong) == 1
-    if chosen is None and (reading.how in REPAIRS or copied):
+    chosen = next((e for e in near if e.kind == likeliest), None)
+    copied = first.kind == "swapped" and len(line.params) == 1
+    if chosen is None and (reading.how in REPAIRS or copied or exact):
         return (in_front(line, found), *explanations[1:])
     if chosen is None:
         chosen = next((e for e in near if e.kind in kinds and (e.cost <= PLAIN or not reading.small)), None)
     if chosen is not None:                                  # as the search tells it
         others = [e for e in found if e is not chosen]
-        more = words[:1] if reading.small and all(e.kind != kinds[0] for e in found) else []
+        more = words[:1] if plain and all(e.kind != likeliest for e in found) else []
         return (in_front(chosen, [*others, *more]), *explanations[1:])
-    if first.cost > (CLEAR if reading.small else PLAIN):
+    if first.cost > CLEAR if reading.small else not believed(first):
         return (in_front(line, found if reading.small else ()), *explanations[reading.small:])
-    return (in_front(first, words if reading.small else ()), *explanations[1:])
+    return (in_front(first, words if plain else ()), *explanations[1:])
+
+
+def believed(found: Explanation) -> bool:
+    """Whether what the search found is plain enough to be believed rather than a line that says little."""
+    return found.cost <= PLAINLY[found.confidence]
 
 
 def also(found: Explanation, tape: Tape) -> Explanation:
@@ -174,15 +209,18 @@ def of_two(explanations: Sequence[Explanation], reading: Reading, wrong: Sequenc
            tape: Tape) -> tuple[Explanation, ...]:
     """Where the line alone does not put all right: another mistake there, or one that the line does not show."""
     first = explanations[0] if explanations else None
+    kinds = kinds_by_line(reading, tape) or kinds_by_look(reading, tape)
+    line = by_line(reading, ("two", *kinds[:OTHERS]), wrong, tape)                # one that shows at two lines
     if first is not None and reading.second is not None and first.cost > PLAIN - LITTLE and first.kind != "two":
-        return (by_line(reading, ("two",), wrong, tape), *explanations)
+        return (line, *explanations)
     two = reading.second is not None or reading.expected                     # else what is put there only covers it
-    return doubted(explanations, by_line(reading, ("two",) if two else kinds_by_look(reading, tape), wrong, tape))
+    return doubted(explanations, line if two else by_line(reading, kinds_by_look(reading, tape), wrong, tape))
 
 
 def doubted(explanations: Sequence[Explanation], line: Explanation) -> tuple[Explanation, ...]:
     """What the search found where no line bears it out: only what is plain is sure, and the far-fetched comes last."""
-    if not explanations or explanations[0].cost > FAR * (1 + (explanations[0].kind == "two")):
+    first = explanations[0] if explanations else None
+    if first is None or first.cost > FAR[first.confidence] * (1 + (first.kind == "two")):
         return (line, *(replace(e, confidence=POSSIBLE) for e in explanations))
     return tuple(e if e.cost <= PLAIN else replace(e, confidence=POSSIBLE) for e in explanations)
 

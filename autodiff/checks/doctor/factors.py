@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import combinations
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -37,6 +38,12 @@ class Factors:
                 name = tape.given.get(r) or r.name or ""
                 if n > 1 and (n not in sizes or (not sizes[n] and name)):
                     sizes[n] = f"the length of axis {axis} of {name}" if name else ""
+        products = {int(np.prod(some)): str(int(np.prod(some))) for r in tape.all if not isinstance(r.value, tuple)
+                    and np.ndim(r.value) > 2 for k in range(2, np.ndim(r.value))
+                    for some in combinations(np.shape(r.value), k)}
+        for n, text in products.items():
+            if n > 1 and n not in sizes:
+                self.add(float(n), text, "a product of sizes", 1.4)
         totals = {int(np.size(r.value)) for r in tape.all if not isinstance(r.value, tuple)} - set(sizes)
         for n, said in sizes.items():
             self.add(float(n), str(n), said, 1.0)
@@ -112,11 +119,20 @@ def dropped(edge: Edge) -> tuple[str, float, str]:
     r, x = edge.r, edge.x
     if r.op in (arithmetic.add, arithmetic.subtract) and np.ndim(x.value) == 0 == np.ndim(r.value):
         return "missing-term", 1.0, ""
+    if beside(edge):
+        return "dropped-path", 1.05, ""
     if r.op in STATISTICS or x.op in STATISTICS or any(
             isinstance(z, Record) and z is not x and reads(z, x) for z in r.inputs):
         return "treated-as-constant", 1.05, ""
     several = len([z for z in r.inputs if isinstance(z, Record) and z.requires_grad]) > 1
     return "dropped-path", 1.1 if several else 1.2, ""
+
+
+def beside(edge: Edge) -> bool:
+    """Whether an edge goes from a sum or difference to what its other operand is made of, too: x - mean(x) to x."""
+    r, x = edge.r, edge.x
+    return r.op in (arithmetic.add, arithmetic.subtract) and r.op not in STATISTICS and x.op not in STATISTICS and any(
+        isinstance(z, Record) and z is not x and reads(z, x) for z in r.inputs)
 
 
 def natural_place(r: Record, i: int, base: float) -> float:

@@ -6,11 +6,12 @@ A rule is NumPy, so run on Tensors it records itself, and what it recorded is pr
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from autodiff.checks.doctor.backprop import Backprop, Edge
+from autodiff.checks.doctor.backprop import Backprop, Borrowed, Edge
 from autodiff.checks.doctor.suspects import DOES_NOT_FIT, Suspect
 from autodiff.checks.mistakes import Rule, right
 from autodiff.kinds import At, Op
@@ -129,7 +130,12 @@ class Formulas:
             for e in region:
                 if e.r not in total:
                     continue
-                c = self.contribution(e, total[e.r], rules.get(e))
+                rule = rules.get(e)
+                if isinstance(rule, Borrowed):
+                    h = Tensor(self.bp.g[rule.other], requires_grad=True)
+                    names[h.record] = f"d{self.called(rule.other)}"
+                    rule = partial(rule.rule, h=h)
+                c = self.contribution(e, total[e.r], rule)
                 if c is not None:
                     total[e.x] = c if e.x not in total or e.x in sources else total[e.x] + c
             if target not in total:

@@ -6,7 +6,7 @@ mistake may be called too.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,14 @@ if TYPE_CHECKING:
 
 Wrong = Callable[[list[Any]], Any]
 COST = 1.7
+MOST_SIZES = 12
+NAMES = {
+    "wrong-argument": ("wrong-argument", "wrong-operand"),
+    "missing-term": ("wrong-argument", "missing-term", "wrong-operand"),
+    "left out": ("wrong-argument", "scale"),
+    "term left out": ("wrong-operand", "wrong-argument", "dropped-path"),
+    "swapped": ("swapped", "wrong-operand", "wrong-argument"),
+    "stale-value": ("stale-value", "scatter", "wrong-operand")}                      # what it may be called too
 FORWARD = "in the forward pass: "
 FUNCTIONS = (stable.sigmoid, elementary.tanh, stable.relu)
 
@@ -37,16 +45,23 @@ def forward_mistakes(problem: Problem, search: Search) -> list[Suspect]:
     def tried(kind: str, told: str, edge: Edge | None, **changed: Any) -> None:
         search.tried += 1
         try:
-            other = Backprop(bp.origin, bp.asked, **{"values": bp.values, **changed})
+            other = Backprop(bp.origin, bp.asked, **(dict(values=bp.values) | changed))
             gradients = [other.g.get(x, np.zeros_like(x.value)) for x in other.wanted]
         except DOES_NOT_FIT:
             return
         if all(np.shape(a) == np.shape(b) for a, b in zip(gradients, problem.yours)) and problem.matched_by(gradients):
-            for each, more in ((kind, 0.1 if kind == "missing-term" else 0.0), ("wrong-argument", 0.05)):
-                found.append(Suspect(each, COST + more, edge, told=FORWARD + told, tag=f"forward {told}", guess=True))
+            for n, each in enumerate(NAMES.get(kind, (kind, "wrong-argument"))):
+                found.append(Suspect(each, COST + 0.05 * n, edge, told=FORWARD + told, tag=f"forward {told}",
+                                     guess=True))
 
+    plain = [np.shape(r.value) for r in bp.twin.values() if not isinstance(r.value, tuple)]
+    lengths = sorted({float(n) for shape in plain for n in shape} - {1.0})[:MOST_SIZES]
+    sizes = [*lengths, *(n ** 0.5 for n in lengths)]
+    for shares in (both for line in lines_of(bp.tape) for both in complements(line, bp.tape)):
+        tried("swapped", "a gate and one minus it exchanged", edge_at(next(iter(shares)), bp),
+              instead={original[r]: wrong for r, wrong in shares.items()})
     for line in lines_of(bp.tape):
-        for changes in zip(*(changes_of(r) for r in line)):
+        for changes in zip(*(changes_of(r, sizes) for r in line)):
             kind, told, _ = changes[0]
             if len({(k, wrong is None) for k, _, wrong in changes}) == 1:
                 tried(kind, told, edge_at(line[0], bp), instead={original[r]: w for r, (_, _, w) in
@@ -54,8 +69,29 @@ def forward_mistakes(problem: Problem, search: Search) -> list[Suspect]:
         if search.late:
             search.leave_out("some mistakes in the forward pass")
             return found
-    for x, uses in data_of(bp):
-        for kind, told, value in mistaken(x, uses[0], [(y, at[0]) for y, at in data_of(bp)]):
+    for s in filter(search.loops.starts_with, search.loops.series):
+        x, told = s.items[0], f"{said(s.items[-1])} as zeros at the start"
+        zeros = np.zeros_like(x.value)
+        changed_start = {"values": {**(bp.values or {}), original[x]: zeros}} if x.op is None else \
+            {"instead": {original[x]: partial(constantly, value=zeros)}}
+        tried("stale-value", told, next((e for e in bp.edges if e.x is x), None), **changed_start)
+    series = of_one_line(data_of(bp))
+    for uses_of in series.values():
+        for step, told in ((1, "before"), (-1, "after")):
+            if len(uses_of) > 1 and len({np.shape(value_of(x)) for x, _ in uses_of}) == 1 and not search.late:
+                moved = [value_of(x) for x, _ in uses_of[-step:] + uses_of[:-step]]
+                name = data_name(uses_of[0][0], uses_of[0][1][0])
+                edge = next((edge for _, uses in uses_of for r, _ in uses if (edge := edge_at(r, bp))), None)
+                pairs = list(zip(uses_of, moved, strict=True))
+                tried("stale-value", f"{name} of the one {told}, every time round", edge,
+                      values={**(bp.values or {}), **{original[x]: value for (x, _), value in pairs
+                                                      if isinstance(x, Record)}},
+                      plain={(original[r], i): value for (x, uses), value in pairs if not isinstance(x, Record)
+                             for r, i in uses})
+    alone = [(x, uses) for x, uses in data_of(bp) if all(len(same) == 1 for same in series.values()
+                                                         if any(x is y for y, _ in same))]
+    for x, uses in alone:
+        for kind, told, value in mistaken(x, uses[0], [(y, at[0]) for y, at in alone]):
             if search.late:
                 search.leave_out("some mistakes in the forward pass")
                 return found
@@ -63,6 +99,35 @@ def forward_mistakes(problem: Problem, search: Search) -> list[Suspect]:
             changed = {"values": {**(bp.values or {}), original[x]: value}} if isinstance(x, Record) else \
                 {"plain": {(original[r], i): value for r, i in uses}}
             tried(kind, told, edge, **changed)
+    return found
+
+
+def complements(line: list[Record], tape: list[Record]) -> Iterator[dict[Record, Wrong]]:
+    """A share z and the rest of it 1 - z, each in the other's place; every time round."""
+    if line[0].op is not arithmetic.subtract or any(
+            not is_constant(r.inputs[0]) or float(value_of(r.inputs[0])) != 1.0 for r in line):
+        return
+    found: dict[Record, Wrong] = {r: partial(operand, k=1) for r in line}
+    shares = [r.inputs[1] for r in line]
+    for r in tape:
+        if r.op is arithmetic.multiply and any(x is z for x in r.inputs for z in shares):
+            k = next(k for k, x in enumerate(r.inputs) if any(x is z for z in shares))
+            found[r] = partial(of_the_rest, k=k)
+    if len(found) > len(line):
+        yield found
+
+
+def of_the_rest(x: list[Any], k: int) -> Any:
+    """A product with the rest of a share in place of the share."""
+    return (1 - x[k]) * x[1 - k]
+
+
+def of_one_line(data: list[tuple[Any, list[tuple[Record, int]]]]) -> dict[Any, list[Any]]:
+    """Arrays of data by the line that reads them, those of a loop in order."""
+    found: dict[Any, list[Any]] = {}
+    for x, uses in data:
+        r, i = uses[0]
+        found.setdefault((r.code, r.lasti, r.op, i), []).append((x, uses))
     return found
 
 
@@ -109,7 +174,7 @@ def masks(mask: Any) -> Iterator[tuple[str, Any]]:
                     yield f"as the triangle {told} diagonal {k}", triangle
 
 
-def changes_of(r: Record) -> Iterator[tuple[str, str, Wrong]]:
+def changes_of(r: Record, sizes: Iterable[float] = ()) -> Iterator[tuple[str, str, Wrong]]:
     """What may be computed wrongly in place of a record."""
     op = r.op
     assert op is not None
@@ -122,9 +187,30 @@ def changes_of(r: Record) -> Iterator[tuple[str, str, Wrong]]:
             constant = not isinstance(x, Record) or x.op is None or not x.requires_grad
             if shapes[1 - k] == np.shape(r.value) and constant and (k or op in (arithmetic.add, arithmetic.multiply)):
                 what = said(x) if isinstance(x, Record) else str(x) if np.ndim(x) == 0 else "its other operand"
-                kind = "missing-term" if op in (arithmetic.add, arithmetic.subtract) else "scale"
+                kind = "scale"
+                if np.ndim(value_of(x)) or isinstance(x, Record):
+                    kind = "term left out" if op in (arithmetic.add, arithmetic.subtract) else "left out"
+                elif op in (arithmetic.add, arithmetic.subtract):
+                    kind = "missing-term"
                 yield kind, f"{name} without {what}", partial(operand, k=1 - k)
+    if op in (arithmetic.add, arithmetic.subtract, arithmetic.multiply, arithmetic.divide):
+        for k, x in enumerate(r.inputs):
+            if is_constant(x):
+                c = float(value_of(x))
+                for value in dict.fromkeys((c * c, abs(c) ** 0.5, *sizes)):
+                    if value not in (c, 0.0, 1.0):
+                        added = op in (arithmetic.add, arithmetic.subtract)
+                        yield ("wrong-argument" if added else "scale", f"{name} with {value:.6g} for {c:.6g}",
+                               partial(with_value, k=k, value=value, op=op))
+    if op is elementary.sqrt and isinstance(r.inputs[0], Record) and r.inputs[0].op is arithmetic.add:
+        for small in r.inputs[0].inputs:
+            if is_constant(small):
+                yield "missing-term", f"{name} plus {float(value_of(small)):.6g} outside of the root", partial(
+                    outside, small=float(value_of(small)))
+    if op is arithmetic.add and not any(is_constant(x) for x in r.inputs):
+        yield "sign", f"{name} as a difference", lambda x: x[0] - x[1]
     if op is arithmetic.subtract:
+        yield "sign", f"{name} as a sum", lambda x: x[0] + x[1]
         yield "sign", f"{name} the other way round", lambda x: x[1] - x[0]
     if op in (stable.softmax, stable.log_softmax) and np.ndim(r.value) > 1:
         axis = r.options.get("axis", -1)
@@ -149,6 +235,27 @@ def changes_of(r: Record) -> Iterator[tuple[str, str, Wrong]]:
 def computed(x: list[Any], function: Op) -> Any:
     """What another function gives."""
     return function.forward(x[0])
+
+
+def constantly(x: list[Any], value: Any) -> Any:
+    """The same, whatever the operands."""
+    return value
+
+
+def is_constant(x: Any) -> bool:
+    """Whether an operand is a plain number."""
+    return np.ndim(value_of(x)) == 0 and not isinstance(value_of(x), str | bool) and \
+        not (isinstance(x, Record) and (x.op is not None or x.requires_grad))
+
+
+def with_value(x: list[Any], k: int, value: float, op: Op) -> Any:
+    """What an operation gives with another number for its k-th operand."""
+    return op.forward(*x[:k], value, *x[k + 1:])
+
+
+def outside(x: list[Any], small: float) -> Any:
+    """A root with the small number added after it."""
+    return np.sqrt(x[0] - small) + small
 
 
 def operand(x: list[Any], k: int) -> Any:

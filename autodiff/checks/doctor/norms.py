@@ -21,6 +21,7 @@ class Norm(NamedTuple):
     y: Record
     axis: int
     s: Any
+    unit: bool = False            # divided by its length only
 
 
 def norm_between(x: Record, y: Record) -> Norm | None:
@@ -40,6 +41,50 @@ def norm_between(x: Record, y: Record) -> Norm | None:
         if np.all(np.isfinite(s)) and np.ptp(s) > 0 and np.allclose(b * s, c, rtol=1e-9, atol=1e-12):
             return Norm(x, y, axis, s)
     return None
+
+
+def unit_between(x: Record, y: Record) -> Norm | None:
+    """Whether y is x divided by its length along one of its axes, a small number in the root or not."""
+    a, b = x.value, y.value
+    first = (0,) * np.ndim(a)
+    if np.ndim(a) > 3 or not a[first] or not b[first] or b[first] / a[first] <= 0:
+        return None
+    for axis in range(np.ndim(a)):
+        below = np.sum(a * b, axis=axis, keepdims=True)
+        if np.shape(a)[axis] < 2 or np.any(below <= 0):
+            continue
+        s = np.sum(a * a, axis=axis, keepdims=True) / below
+        small = s * s - np.sum(a * a, axis=axis, keepdims=True)
+        if np.allclose(b * s, a, rtol=1e-9, atol=1e-12) and np.ptp(small) <= 1e-9 * np.max(s * s) and (
+                np.ptp(s) > 0 or np.size(s) == 1):
+            return Norm(x, y, axis, s, True)
+    return None
+
+
+def mistakes_of_unit(norm: Norm) -> Iterator[Mistake]:
+    """What goes wrong in the derivative of a vector of length one, (g - y Σ g y) / s."""
+    axis, s = norm.axis, norm.s
+
+    def total(v: Any, along: Any = axis) -> Any:
+        return np.sum(v, axis=along, keepdims=True)
+
+    forms: list[tuple[str, float, str, Any]] = [
+        ("treated-as-constant", 1.0, "the length", lambda g, y, x: g / s),
+        ("sign", 1.1, "projection", lambda g, y, x: (g + y * total(g * y)) / s),
+        ("missing-local-derivative", 1.1, "1 / s", lambda g, y, x: g - y * total(g * y)),
+        ("wrong-local-rule", 1.2, "times s", lambda g, y, x: (g - y * total(g * y)) * s),
+        ("double-derivative", 1.2, "1 / s", lambda g, y, x: (g - y * total(g * y)) / (s * s)),
+        ("scale", 1.2, "a mean for the sum", lambda g, y, x: (g - y * np.mean(g * y, axis=axis, keepdims=True)) / s),
+        ("wrong-operand", 1.2, "x", lambda g, y, x: (g - y * total(g * x)) / s),
+        ("wrong-operand", 1.2, "x", lambda g, y, x: (g - x * total(g * y)) / s),
+        ("wrong-operand", 1.2, "x", lambda g, y, x: (g - x * total(g * x)) / s),
+        ("missing-local-derivative", 1.2, "y", lambda g, y, x: (g - total(g * y)) / s),
+        ("missing-broadcast-reduction", 1.2, "g y", lambda g, y, x: (g - y * (g * y)) / s),
+        ("dropped-path", 1.3, "g", lambda g, y, x: -y * total(g * y) / s)]
+    forms += [("wrong-axis", 1.2, f"over axis {k}", lambda g, y, x, k=k: (g - y * total(g * y, k)) / s)
+              for k in (*range(np.ndim(norm.x.value)), None) if k != axis]
+    for i, (kind, cost, told, rule) in enumerate(forms):
+        yield Mistake(kind, rule, f"unit {i}", cost + 0.1, told)
 
 
 def mistakes_of_norm(norm: Norm) -> Iterator[Mistake]:

@@ -56,12 +56,41 @@ def relations(problem: Problem, g: dict[Record, Any]) -> Iterator[Suspect]:
                 yield replace(suspect("wrong-operand", 1.2, f"d{said(other)}"), guess=True)      # or summed so
         yield from proportional(problem, r, u, good, tol)
         yield from averaged(u, good, r, tol)
+    yield from all_times(problem, g, wrong)
+    empty = [(q, v) for q, v, _ in wrong if not np.any(v)]
+    for r, u, tol in wrong:
+        for q, v in empty:
+            if q is not r and q in g and np.shape(g[q]) == np.shape(u) \
+                    and np.all(np.abs(u - g.get(r, 0) - g[q]) <= tol):
+                change = {r: u - g.get(r, 0), q: v - g[q]}
+                for kind, more in (("wrong-operand", 0.0), ("dropped-path", 0.02), ("extra-term", 0.04)):
+                    yield Suspect(kind, 1.1 + more, None, change=change, param=r, told=f"the gradient of {said(q)} too",
+                                  tag="both in one")
     for back in (lambda x: x, np.transpose):
         whose = {r: [q for q, _, _ in wrong if q is not r and q in g and np.shape(u) == np.shape(back(g[q]))
                      and np.all(np.abs(u - back(g[q])) <= tol)] for r, u, tol in wrong}
         if len(wrong) > 1 and all(whose.values()) and len({q[0] for q in whose.values()}) == len(wrong):
             yield Suspect("swapped", 0.8, None, change={r: u - g.get(r, 0) for r, u, _ in wrong}, param=wrong[0][0],
                           told=", ".join(map(said, whose)), tag="swapped")
+
+
+def all_times(problem: Problem, g: dict[Record, Any], wrong: list[tuple[Record, Any, Any]]) -> Iterator[Suspect]:
+    """All that differ times one constant: it is the loss that has it."""
+    if len(wrong) < 2 or not problem.bp.edges:
+        return
+    wrong = sorted(wrong, key=lambda w: np.size(w[1]))
+    r, u, _ = wrong[0]
+    good = g.get(r, 0 * u)
+    size = float(np.vdot(good, good))
+    k = float(np.vdot(u, good)) / size if size else 0.0
+    if k and all(np.all(np.abs(u - k * g.get(r, 0 * u)) <= tol) for r, u, tol in wrong):
+        factor = problem.factors.named(abs(k))
+        change = {r: u - g.get(r, 0 * u) for r, u, _ in wrong}
+        kind = "sign" if abs(k + 1) < 1e-6 else "scale"
+        cost = 1.15 if kind == "sign" else factor.cost + 0.25 if factor else FAR_FETCHED
+        told = factor.text if factor else f"{k:.6g}"
+        yield Suspect(kind, cost, problem.bp.edges[0], change=change, told="" if kind == "sign" else told,
+                      tag=f"all × {k:.6g}")
 
 
 def proportional(problem: Problem, r: Record, u: Any, good: Any, tol: Any) -> Iterator[Suspect]:
@@ -88,7 +117,8 @@ def proportional(problem: Problem, r: Record, u: Any, good: Any, tol: Any) -> It
                           told=factor.text if factor else f"{k:.6g}", tag=f"× {k:.6g}")
         else:
             name = what.format(name=said(r))
-            yield Suspect(kind, cost if np.size(u) > 1 else cost + 2, None, change={r: error}, param=r,
+            written = abs(c - float(f"{c:.2g}")) <= 1e-5 * abs(c)           # 0.25, which chance does not give
+            yield Suspect(kind, cost if np.size(u) > 1 or written else cost + 2, None, change={r: error}, param=r,
                           told=f"{c:.6g} {name}", tag=f"{kind} {c:.4g} {what}")
 
 

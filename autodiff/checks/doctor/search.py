@@ -11,9 +11,10 @@ left is verified by walking back.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,11 @@ from autodiff.checks.budget import Budget
 from autodiff.checks.doctor.backprop import Edge, every
 from autodiff.checks.doctor.factors import dropped, natural_place
 from autodiff.checks.doctor.groups import together
+from autodiff.checks.doctor.loops import Loops, stem
+from autodiff.checks.doctor.mistaken import mistakes_at
+from autodiff.checks.doctor.nodes import joined_parts, nodes, stale
 from autodiff.checks.doctor.relations import relations
+from autodiff.checks.doctor.rounds import rounds
 from autodiff.checks.doctor.steps import Step, factors_between, misread, mistakes_of, on_top, steps, through
 from autodiff.checks.doctor.substitution import derived, same_shapes, substitutes
 from autodiff.checks.doctor.suspects import (
@@ -33,16 +38,13 @@ from autodiff.checks.doctor.suspects import (
     State,
     Suspect,
     changed,
-    nothing,
     proportion,
     said,
     scaled,
-    with_operand,
 )
-from autodiff.checks.mistakes import PRODUCTS, Mistake, mistakes_at, right
-from autodiff.ops import arithmetic, indexing, shapes
+from autodiff.checks.mistakes import PARTS, Mistake
+from autodiff.ops import arithmetic
 from autodiff.record import Record
-from autodiff.sites import locate
 
 DIRECTIONS = 3
 
@@ -72,6 +74,8 @@ class Search:
         self.shaped = same_shapes(self.bp)
         self.steps: list[Step] = steps(self.bp) if wider is None else wider.steps
         self.by_way: dict[int, Any] = {} if wider is None else wider.by_way       # what arrives by way of each step
+        self.wider = wider
+        self.ways: dict[int, tuple[int, list[Edge]]] = {}                     # to the wrong gradient that is nearest
         self.lines = Counter((r.code, r.lasti) for r in self.bp.tape)         # more than one: a loop's
 
     @property
@@ -149,9 +153,16 @@ class Search:
         exact = [e for e in self.bp.edges if self.bp.reach.get(e.x, 0) == problem.mask]
         rest = [e for e in self.bp.edges if self.bp.reach.get(e.x, 0) != problem.mask]
         found: list[Suspect] = []
+        often: dict[Any, list[Suspect]] = {}
         for edges in (exact, rest):
-            found += [s for s in self.suspects(edges, state, target, problem, edges is exact)
-                      if self.passes(s, target, slack) and self.verified(s, problem, state.g)]
+            for s in self.suspects(edges, state, target, problem, edges is exact):
+                if self.passes(s, target, slack) and self.verified(s, problem, state.g):
+                    found.append(s)
+                for x in s.change or () if s.out is not None else ():
+                    often.setdefault((s.kind, s.tag, self.loops.line.get(x)), []).append(s)
+            if not found:
+                everywhere = [added_up(same) for same in often.values() if len(same) == self.loops.times > 1]
+                found = [s for s in everywhere if self.passes(s, target, slack) and self.verified(s, problem, state.g)]
             if found or self.late:
                 break
         return found
@@ -164,13 +175,14 @@ class Search:
             for edge in edges:
                 yield from self.constants_at(edge, state, target)
                 yield from self.mistaken(edge, state, mistakes_at(edge))
-            yield from self.nodes(edges, state, target)
+            yield from nodes(self, edges, state, target)
             yield from self.composite(edges, state)
+            yield from joined_parts(edges, state)
             yield from relations(problem, state.g)
             for edge in edges if thorough else ():
                 yield from self.mistaken(edge, state, substitutes(edge, state, self.shaped, self.bp))
                 yield from self.mistaken(edge, state, derived(edge, self.shaped))
-                yield from self.stale(edge, state, target)
+                yield from stale(self, edge, state, target)
                 if self.late:
                     self.leave_out("wrong tensors at some operations")
                     return
@@ -191,6 +203,13 @@ class Search:
         c = proportion(target, self.signature({edge.x: now}))
         if c is not None:
             yield self.times(edge, 1 + c, now)
+        for n, rule in enumerate(PARTS.get(edge.r.op, ()) if edge.r.op else ()):
+            part = changed(edge, rule, state.g[edge.r], 0.0)
+            c = None if part is None else proportion(target, self.signature({edge.x: part}))
+            if c is not None and (factor := self.problem.factors.named(abs(1 + c))):
+                for more, kind in enumerate(("scale", "wrong-local-rule")):
+                    yield Suspect(kind, factor.cost + 0.3 + 0.02 * more, edge, change={edge.x: c * part},
+                                  told=factor.text, tag=f"part {n} × {1 + c:.6g}", rule=rule)
 
     def times(self, edge: Edge, k: float, now: Any) -> Suspect:
         """The contribution of an edge times a constant."""
@@ -211,51 +230,6 @@ class Search:
             return "scale", FAR_FETCHED, f"{k:.6g}"
         return "scale", factor.cost + natural_place(edge.r, edge.i, factor.base) + (0.3 if k < 0 else 0), \
             ("-" if k < 0 else "") + factor.text
-
-    def nodes(self, edges: list[Edge], state: State, target: Any) -> Iterator[Suspect]:
-        """All contributions to a record times one constant: held constant, a factor; or only some of its uses."""
-        for x in {e.x: None for e in edges}:
-            into = [e for e in self.bp.into[x] if e in state.fitted]
-            if len(into) < 2:
-                continue
-            parts = [state.fitted[e] for e in into]
-            signatures = [self.signature({x: part}) for part in parts]
-            yield from self.groups_at(x, into, parts, signatures, target)
-            yield from subsets(x, into, parts, signatures, target)
-            yield from overwritten(x, into, state)
-
-    def groups_at(self, x: Record, into: list[Edge], parts: list[Any], signatures: list[Any],
-                  target: Any) -> Iterator[Suspect]:
-        """All edges into a record, and those from one other (both factors of c * c), as one."""
-        groups = [list(range(len(into)))]
-        groups += [[into.index(e) for e in group] for group in every(into, lambda e: e.r).values()
-                   if len(group) > 1]
-        groups = [group for i, group in enumerate(groups) if group not in groups[:i]]
-        for group in groups:
-            c = proportion(target, sum(signatures[i] for i in group))
-            if c is not None:
-                kind, cost, told = self.factor(1 + c, into[group[0]])
-                whole = len(group) == len(into) and x.op is not None and self.lines[x.code, x.lasti] == 1
-                if whole and kind in ("dropped-path", "missing-term"):
-                    kind = "treated-as-constant"
-                yield Suspect(kind, cost, into[group[0]], scaled([into[i] for i in group], 1 + c),
-                              {x: c * sum(parts[i] for i in group)}, told=told, tag=f"× {1 + c:.6g}")
-
-    def stale(self, edge: Edge, state: State, target: Any) -> Iterator[Suspect]:
-        """A weight that had been updated already when the gradient went back through it."""
-        op = edge.r.op
-        if op not in PRODUCTS:
-            return
-        for k, w in enumerate(edge.r.inputs):
-            leaf, seen = base_of(w)
-            if k == edge.i or not isinstance(leaf, Record) or leaf not in state.g or leaf not in self.bp.wanted:
-                continue
-            rule = with_operand(right(op, edge.i), k, seen(state.g[leaf]))
-            step = changed(edge, rule, state.g[edge.r], 0.0)
-            c = None if step is None else proportion(target, self.signature({edge.x: step}))
-            if c is not None and -10 < c < 0:
-                yield Suspect("stale-value", 1.5, edge, {}, {edge.x: c * step}, told=f"{-c:.6g}", param=leaf,
-                              tag="stale")
 
     # ---- several operations as one step
 
@@ -307,6 +281,52 @@ class Search:
 
     # ---- the same everywhere
 
+    @cached_property
+    def loops(self) -> Loops:
+        """The loop of the tape."""
+        return Loops(self.bp) if self.wider is None else self.wider.loops
+
+    def likely(self, suspect: Suspect, problem: Problem) -> bool:
+        """Whether it reproduces one of the wrong gradients, the one that the fewest edges lead to."""
+        if problem.mask not in self.ways:
+            ways = [(k, [e for e in self.bp.edges if self.bp.reach.get(e.x, 0) >> k & 1])
+                    for k, w in enumerate(problem.wrong) if w]
+            self.ways[problem.mask] = min(ways, key=lambda way: len(way[1]))
+        k, along = self.ways[problem.mask]
+        self.tried += 1
+        try:
+            g = self.bp.walk(suspect.rules, loose=suspect.loose, along=along).get(self.bp.wanted[k], 0.0)
+        except DOES_NOT_FIT:
+            return False
+        u = problem.yours[k]
+        return np.shape(g) in ((), np.shape(u)) and bool(np.all(np.abs(u - g) <= problem.allowed[k]))
+
+    @staticmethod
+    def one_family(families: Iterator[Iterator[Suspect]], found: list[Suspect]) -> Iterator[Suspect]:
+        """The suspects of one family after the other, until one has the mistake."""
+        for family in families:
+            yield from family
+            if found:
+                return
+
+    def rounds(self, problem: Problem) -> list[Suspect]:
+        """Mistakes made every time round a loop."""
+        found: list[Suspect] = []
+        starts = 0
+        for s in self.loops.series:
+            starts |= self.bp.reach.get(s.items[0], 0) if self.loops.starts_with(s) else 0
+        with np.errstate(all="ignore"):
+            for suspect in self.one_family(rounds(self), found):
+                if self.late:
+                    self.leave_out("some mistakes every time round a loop")
+                    break
+                reached = self.reached(suspect.rules)
+                if problem.mask & ~reached or reached & ~problem.mask & ~starts:
+                    continue
+                if self.likely(suspect, problem) and self.verified(suspect, problem):
+                    found.append(suspect)
+        return found
+
     def groups(self, problem: Problem) -> list[Suspect]:
         """The same mistake at every use of an op, or every time round a loop."""
         found: list[Suspect] = []
@@ -326,8 +346,7 @@ class Search:
                         continue
                     seen.add(one)
                     for suspect in together(group, everywhere, self):
-                        self.tried += 1
-                        if self.verified(suspect, problem):
+                        if self.likely(suspect, problem) and self.verified(suspect, problem):
                             found.append(suspect)
                         if self.late:
                             self.leave_out("the same mistake at several places")
@@ -337,41 +356,8 @@ class Search:
 
 # ---- small things
 
-def subsets(x: Record, into: list[Edge], parts: list[Any], signatures: list[Any], target: Any) -> Iterator[Suspect]:
-    """Some of a record's uses left out: all but the first or last, or any of a few."""
-    n = len(into)
-    if n < 3:
-        return
-    keep: list[tuple[int, ...]] = [(0,), (n - 1,)]
-    if n <= 6:
-        chosen = [tuple(i for i in range(n) if b >> i & 1) for b in range(1, 2 ** n - 1)]
-        keep += [kept for kept in chosen if len(kept) < n - 1]
-    for kept in dict.fromkeys(keep):
-        out = [i for i in range(n) if i not in kept]
-        s = -sum(signatures[i] for i in out)
-        if np.allclose(s, target, rtol=1e-3, atol=0):
-            alone = len(kept) == 1 and (x.op is None or len({(e.r.code, e.r.lasti) for e in into}) == 1)
-            yield Suspect("overwritten-accumulation" if alone else "dropped-path", 1.0 if alone else 1.2, into[kept[0]],
-                          {into[i]: nothing for i in out}, {x: -sum(parts[i] for i in out)},
-                          told=f"only {len(kept)} of {n}", tag=f"kept {kept}")
 
-
-def overwritten(x: Record, into: list[Edge], state: State) -> Iterator[Suspect]:
-    """Gradients of overlapping parts assigned one after the other, not added up."""
-    if not all(e.r.op is indexing.item for e in into):
-        return
-    for ordered, tag in ((into, "backwards"), (into[::-1], "forwards")):
-        total = np.zeros_like(x.value)
-        for e in ordered:
-            total = indexing.index_update(total, e.r.options["index"], state.g[e.r])
-        yield Suspect("overwritten-accumulation", 1.0, into[0], {}, {x: total - sum(state.fitted[e] for e in into)},
-                      told="overlapping parts", tag=f"assigned {tag}")
-
-
-def stem(r: Record) -> str:
-    """What a record's name and line are but for numbers: the same for the steps of an unrolled loop."""
-    return re.sub(r"\d+", "", f"{r.name or ''} {locate(r.code, r.lasti).text}")
-
+# ---- small things
 
 def fits(t: Record, g: Any) -> bool:
     """Whether a tensor can multiply a gradient without changing its shape."""
@@ -381,9 +367,10 @@ def fits(t: Record, g: Any) -> bool:
         return False
 
 
-def base_of(x: Any) -> tuple[Any, Callable[[Any], Any]]:
-    """The leaf behind a transposed operand, and what was done to it."""
-    if isinstance(x, Record) and x.op is shapes.transpose:
-        op, options = x.op, x.options
-        return x.inputs[0], lambda a: op.forward(a, **options)
-    return x, lambda a: a
+def added_up(same: list[Suspect]) -> Suspect:
+    """The same mistake at each time round a loop, where none of them changes what another meets."""
+    change: Change = {}
+    for s in same:
+        for x, d in (s.change or {}).items():
+            change[x] = change[x] + d if x in change else d
+    return replace(same[-1], cost=same[-1].cost + 0.2, change=change, everywhere="every time round")

@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from autodiff.checks.doctor.mistaken import mistakes_at
 from autodiff.checks.doctor.search import Search
 from autodiff.checks.doctor.suspects import SURE, Problem, State, Suspect
-from autodiff.checks.mistakes import mistakes_at
+
+OVERWRITTEN = "overwritten-accumulation"          # in one loop and in another: one mistake
 
 
 def matches_one(u: Any, g: Any, tol: Any) -> bool:
@@ -29,7 +31,7 @@ def each_by_itself(search: Search, problem: Problem, rest: bool = True) -> list[
     found: list[list[Suspect]] = []
     for k, w in enumerate(problem.wrong):
         if w:
-            mine = [s for s in search.singles(problem.alone(k)) if s.cost < SURE]
+            mine = [s for s in search.singles(problem.alone(k)) or search.rounds(problem.alone(k)) if s.cost < SURE]
             if not mine:
                 return rest_by_itself(search, problem) if rest else []
             found.append(mine)
@@ -82,7 +84,7 @@ def joined(parts: list[Suspect]) -> Suspect:
     """Different mistakes at once."""
     flat = [p for s in parts for p in (s.parts if s.kind == "two" else (s,))]
     kinds = {s.kind for s in flat}
-    if len(flat) > 1 and len(kinds) == 1 and len({s.told for s in flat}) == 1:
+    if len(flat) > 1 and len(kinds) == 1 and (len({s.told for s in flat}) == 1 or kinds == {OVERWRITTEN}):
         return the_same(flat, flat[0].kind, 0.3)
     return Suspect("two", 0.5 + sum(s.cost for s in flat), flat[0].edge, parts=tuple(flat))
 

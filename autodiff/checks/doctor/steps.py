@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from autodiff.checks.doctor.backprop import Backprop, Edge, reads
-from autodiff.checks.doctor.norms import Norm, mistakes_of_norm, norm_between
-from autodiff.checks.mistakes import Mistake, catalogue
+from autodiff.checks.doctor.mistaken import catalogue
+from autodiff.checks.doctor.norms import Norm, mistakes_of_norm, mistakes_of_unit, norm_between, unit_between
+from autodiff.checks.mistakes import Mistake
 from autodiff.kinds import Op
 from autodiff.ops import arithmetic, elementary, stable
 from autodiff.record import Record
@@ -52,7 +53,8 @@ def steps(bp: Backprop) -> list[Step]:
             value = op.forward(x.value, **options)
             known += [Step(x, y, op, options) for y in later
                       if not (y.op is op and reads(y, x)) and alike(value, y.value)]
-        known += [Step(x, y, None, {}, norm) for y in later if (norm := norm_between(x, y))]
+        known += [Step(x, y, None, {}, norm) for y in later
+                  if (norm := norm_between(x, y) or (unit_between(x, y) if y.op is arithmetic.divide else None))]
         pairs += [Step(x, y, None, {}) for y in later if not reads(y, x) and (y.name or x.name)]
     return known + pairs
 
@@ -71,9 +73,9 @@ def through(bp: Backprop, step: Step, g: dict[Record, Any]) -> Any:
 
 def mistakes_of(step: Step) -> Iterator[Mistake]:
     """Leaving the step out as if it were the identity; the mistakes of what it amounts to."""
-    yield Mistake("missing-local-derivative", lambda g, y, x: g * 1.0, "step left out", 1.05 if step.op else 1.35)
+    yield Mistake("missing-local-derivative", lambda g, y, x: g * 1.0, "step left out", 1.15 if step.op else 1.35)
     if step.norm is not None:
-        yield from mistakes_of_norm(step.norm)
+        yield from (mistakes_of_unit if step.norm.unit else mistakes_of_norm)(step.norm)
     if step.op is not None:
         for m in catalogue(step.op, 0, step.y.value, step.x.value):
             if m.tag != "identity":
@@ -123,7 +125,8 @@ def on_top(bp: Backprop, edges: list[Edge]) -> Iterator[tuple[Record, Mistake, A
             y = op.forward(x.value, **options)
             rule = op.edges[0]
             assert rule is not None
-            yield x, Mistake("double-derivative", rule, f"{op.name} on top", 1.3, f"{op.name}'"), (y, options)
+            for more, kind in enumerate(("double-derivative", "wrong-local-rule")[:1 + (op is stable.relu)]):
+                yield x, Mistake(kind, rule, f"{op.name} on top", 1.3 + 0.05 * more, f"{op.name}'"), (y, options)
             if op is stable.softmax:
                 yield x, Mistake("double-derivative", lambda g, y, x, axis=-1: g * y * (1 - y), f"{op.name} on top",
                                  1.35, "y (1 - y)"), (y, options)

@@ -94,8 +94,9 @@ def for_operands(edge: Edge, shaped: Shaped) -> Iterator[Mistake]:
             continue
         for other in shaped.get(shape, ())[:MANY]:
             if other is not x:
-                yield Mistake(kind, with_operand(rule, k, other.value), f"operand {k}: {other.serial}", 1.4,
-                              said(other))
+                for more, name in enumerate(dict.fromkeys((kind, "wrong-operand"))):
+                    yield Mistake(name, with_operand(rule, k, other.value), f"operand {k}: {other.serial}",
+                                  1.4 + 0.05 * more, said(other))
         value = value_of(x)
         if np.asarray(value).dtype.kind in "fb" and shape[0] > 2:
             for told, moved in (("that of the one before", np.roll(value, 1, 0)),
@@ -103,6 +104,16 @@ def for_operands(edge: Edge, shaped: Shaped) -> Iterator[Mistake]:
                                 ("that of the last for all", np.broadcast_to(value[-1:], shape)),
                                 ("that of the first for all", np.broadcast_to(value[:1], shape))):
                 yield Mistake(kind, with_operand(rule, k, moved), f"operand {k}: {told}", 1.5, told)
+        if len(shape) == 3 and op in PRODUCTS:
+            for axis in (1, 2):
+                for told, at in (("last", -1), ("first", 0)):
+                    part = np.broadcast_to(np.take(value, [at], axis), shape)
+                    told = f"that of the {told} along axis {axis} for all"
+                    yield Mistake(kind, with_operand(rule, k, part), f"operand {k}: {told}", 1.5, told)
+        if len(shape) > 1 and shape[-1] == shape[-2] and op in PRODUCTS:
+            for more, name in enumerate(("dropped-path", kind)):
+                yield Mistake(name, with_operand(rule, k, value * np.eye(shape[-1])), f"operand {k}: diagonal",
+                              1.5 + 0.02 * more, "its diagonal only")
         if len(shape) == 2:
             for other in shaped.get(shape[::-1], ())[:MANY]:
                 if other is not x:

@@ -137,26 +137,29 @@ class Blame:
             return abs(status.match.factor - 1) < CLOSE
         return not status.match.turned
 
-    def suspects(self, goal: frozenset[Any], before: int | None, sizes: bool) -> list[Suspect]:
+    def suspects(self, goal: frozenset[Any], before: int | None, sizes: bool,
+                 read: frozenset[str] = frozenset()) -> list[Suspect]:
         """The lines that may be to blame for these gradients, the likeliest first.
 
-        With `before` only those that ran before this moment, and those that make `sizes` only on demand.
+        With `before` only those that ran before this moment, and those that make `sizes` only on demand; of those that
+        are right but for a factor only those that are `read` by what was wrong then.
         """
         repairs = self.repairs
         everything = goal == repairs.wrong
         ranked = []
         for spot in repairs.order:
             status, seen = repairs.statuses[spot], repairs.first.seen[spot]
-            if spot in repairs.base or spot.kind == "whole" or is_new(spot) \
-                    or (before is not None and seen.ticks[0] >= before):
+            if spot in repairs.base or spot.kind == "whole" or is_new(spot) or unpacked(spot) \
+                    or (before is not None and seen.ticks[0] >= before and not (sizes and spot.kind == "loop")):
                 continue
-            done = before is not None and spot not in self.unknown and not renames(spot.expression)
+            short = spot.name in read and status.match is not None and abs(status.match.factor - 1) > CLOSE
+            done = before is not None and spot not in self.unknown and not renames(spot.expression) and not short
             if spot.kind not in OPAQUE and ((status.sure and status.named) or (done and self.known(spot))
                                             or (before is not None and not sizes_of(seen) and self.only_data(spot)
                                                 and not renames(spot.expression))):
                 continue
             reached = repairs.reach.of(spot)
-            if reached is None and before is not None and not sizes:
+            if before is not None and (repairs.reach.harmful(spot) if reached is not None else not sizes):
                 continue
             if reached is not None and not (goal <= reached if everything else reached & goal):
                 continue
@@ -164,8 +167,8 @@ class Blame:
             level = self.levels[spot]
             ranked.append((rank, level, status.sure and spot.kind not in OPAQUE, spot))
         origins = [spot for rank, level, _, spot in ranked if level == 1 and not rank]
-        read = {name for spot in origins for name in spot.reads}
-        ranked.sort(key=lambda found: (found[0], found[-1].name not in read, not found[1],
+        feeding = {name for spot in origins for name in spot.reads}
+        ranked.sort(key=lambda found: (found[0], found[-1].name not in feeding, not found[1],
                                        found[-1] not in self.unknown, found[2]))
         return [Suspect(0 if rank else level, spot) for rank, level, _, spot in ranked]
 
@@ -176,6 +179,12 @@ def renames(node: ast.AST) -> bool:
         case ast.Call(func=ast.Attribute(value=value, attr="copy"), args=[]):
             return isinstance(value, ast.Name)
     return isinstance(node, ast.Name)
+
+
+def unpacked(spot: Spot) -> bool:
+    """Whether a variable is one of those that a statement takes apart: there is no expression for it alone."""
+    return spot.kind == "value" and isinstance(spot.node, ast.Assign) \
+        and all(n is not spot.expression for n in ast.walk(spot.node.value))
 
 
 def sizes_of(seen: Seen) -> bool:

@@ -10,13 +10,13 @@ import ast
 import copy
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
-from itertools import combinations
 from typing import Any
 
 import numpy as np
 
+from autodiff.checks.reading.arrangements import Operands, exchanged, layouts, ranges, shares, sizes
 from autodiff.checks.reading.hooks import HEADS, Spot
 from autodiff.checks.reading.their_code import Change
 
@@ -32,11 +32,10 @@ OTHER_SIDE = {"maximum": "minimum", "minimum": "maximum", "triu": "tril", "tril"
 GATHERING = ("sum", "mean", "max")
 ALONG = (*GATHERING, "min", "std", "var", "prod", "cumsum", "argmax")
 
+Shape = tuple[int, ...] | None           # of what the line makes, where nothing else may stand; None if it is unknown
 
-Operands = list[tuple[str, Any]]
 
-
-def local(rhs: str, others: Operands) -> Iterator[str]:
+def local(rhs: str, others: Operands, shape: Shape = None) -> Iterator[str]:
     """One sign, operator, index, axis, transpose or number changed."""
     instead, places, tree, nodes = parts(rhs)
     vectors = {name for name, value in others if np.ndim(value) == 1}
@@ -55,13 +54,19 @@ def local(rhs: str, others: Operands) -> Iterator[str]:
             yield from (instead(node, new) for new in (f"{x} - 1", f"1 - {x}"))
             if x in vectors:
                 yield instead(node, f"{x}[:, None]")
+        yield from (instead(node, new) for new in (*layouts(node, others), *sizes(node, others), *ranges(node, counts)))
+        if isinstance(node, ast.Call):
+            yield from (instead(part, f"{c}{ast.unparse(part)}") for part in node.args if part in places
+                        for c in ("0.5 * ", "2 * "))
+    for part in {ast.unparse(n) for n in nodes if isinstance(n, ast.Subscript) and isinstance(n.slice, ast.Constant)}:
+        yield from (rhs.replace(part, f"{part[:part.rindex('[')]}[{n}]") for n in sorted(counts))
     for node in nodes:
         if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add | ast.Sub):
             yield from (instead(term, f"{c} * ({ast.unparse(term)})") for term in (node.left, node.right)
                         for c in (2, 0.5))
 
 
-def substitutions(rhs: str, others: Operands) -> Iterator[str]:
+def substitutions(rhs: str, others: Operands, shape: Shape = None) -> Iterator[str]:
     """Another operand of the same shape, at one place or wherever it stands; those of the line itself come first."""
     instead, places, _, nodes = parts(rhs)
     for pattern, other in OTHER_DERIVATIVES:
@@ -85,6 +90,7 @@ def substitutions(rhs: str, others: Operands) -> Iterator[str]:
             everywhere = re.compile(rf"(?<![\w.]){re.escape(x)}(?!\w)")
             yield from (everywhere.sub(other, rhs) for other in names if alike(x, other))
         if near:
+            yield from (instead(node, new) for node in places for new in shares(node, shapes))
             yield from (instead(node, f"{ast.unparse(node)} ** 2") for node in places)
             yield from (instead(node, d.format(ast.unparse(node))) for node in places for d in DERIVATIVES)
     for node in nodes:
@@ -92,18 +98,13 @@ def substitutions(rhs: str, others: Operands) -> Iterator[str]:
             yield from (instead(node, other) for other, _ in others)
 
 
-def exchanged(rhs: str, places: list[ast.expr], shapes: Mapping[str, Any]) -> Iterator[str]:
-    """Two operands of one shape in each other's place."""
-    for a, b in combinations(sorted(places, key=lambda node: node.col_offset), 2):
-        x, y = ast.unparse(a), ast.unparse(b)
-        if x != y and (a.end_col_offset or 0) <= b.col_offset and shapes.get(x, ()) == shapes.get(y, None):
-            yield f"{rhs[:a.col_offset]}{y}{rhs[a.end_col_offset:b.col_offset]}{x}{rhs[b.end_col_offset:]}"
-
-
-def changes(rhs: str, operands_: Operands) -> Iterator[str]:
+def changes(rhs: str, operands_: Operands, shape: Shape = None) -> Iterator[str]:
     """What they may have meant to write: one thing changed, the commonest first."""
     instead, operands, tree, nodes = parts(rhs)
     others = [name for name, _ in operands_]
+    spread = [name for name, value in operands_ if shape is None or spreads(np.shape(value), shape)]
+    free = elementwise(tree)
+    named = {n.id for n in free if isinstance(n, ast.Name)}
     numbers = [name for name, value in operands_ if np.ndim(value) == 0]
     if isinstance(tree, ast.BinOp) and isinstance(tree.op, ast.Sub):
         yield f"{ast.unparse(tree.right)} - ({ast.unparse(tree.left)})"
@@ -113,13 +114,13 @@ def changes(rhs: str, operands_: Operands) -> Iterator[str]:
     yield f"-({rhs})"
     for x in dict.fromkeys(n.id for n in operands if isinstance(n, ast.Name)):
         everywhere = re.compile(rf"(?<![\w.]){re.escape(x)}(?!\w)")
-        for other in others:
+        for other in spread if x in named else others:
             yield everywhere.sub(other, rhs)
     for node in operands:
-        for other in others:
+        for other in spread if node in free else others:
             yield instead(node, other)
     yield from (f"{c} * ({rhs})" for c in (2, 0.5))
-    for other in others:
+    for other in spread:
         if other in numbers:
             yield from (f"({rhs}) {op} {other}" for op in "/*")
         else:
@@ -129,19 +130,22 @@ def changes(rhs: str, operands_: Operands) -> Iterator[str]:
     yield from (f"({rhs}).sum({axis})" for axis in OVER)
 
 
-def additions(rhs: str, operands_: Operands) -> Iterator[str]:
+def additions(rhs: str, operands_: Operands, shape: Shape = None) -> Iterator[str]:
     """What they may have left out: a factor or a term made of other variables. One of many may fit by accident."""
-    instead, operands, _, nodes = parts(rhs)
+    instead, operands, tree, nodes = parts(rhs)
     others = [name for name, _ in operands_]
     numbers = [name for name, value in operands_ if np.ndim(value) == 0]
     shapes = {name: np.shape(value) for name, value in operands_}
-    turned = {name: shape[::-1] for name, shape in shapes.items() if len(shape) == 2 and not name.endswith(".T")}
-    matrices = [name for name, shape in shapes.items() if len(shape) == 2]
+    turned = {name: s[::-1] for name, s in shapes.items() if len(s) == 2 and not name.endswith(".T")}
+    matrices = [name for name, s in shapes.items() if len(s) == 2]
+    spread = [name for name, s in shapes.items() if shape is None or spreads(s, shape)]
+    free = elementwise(tree)
     for a in matrices:
-        yield from (f"{a} @ ({rhs})", f"({rhs}) @ {a}")
-        if a in turned:
-            yield from (f"{a}.T @ ({rhs})", f"({rhs}) @ {a}.T")
-    for other in others:
+        if shape is None or shapes[a] == shape[-2:][:1] * 2:
+            yield from (f"{a} @ ({rhs})", *([f"{a}.T @ ({rhs})"] if a in turned else []))
+        if shape is None or shapes[a] == shape[-1:] * 2:
+            yield from (f"({rhs}) @ {a}", *([f"({rhs}) @ {a}.T"] if a in turned else []))
+    for other in spread:
         yield from (f"({rhs}) {op} {other}" for op in "*/+-")
         if other not in numbers:
             yield from (f"({rhs}) * ({d.format(other)})" for d in DERIVATIVES)
@@ -151,19 +155,39 @@ def additions(rhs: str, operands_: Operands) -> Iterator[str]:
         if number or isinstance(node, ast.Call | ast.BinOp):
             yield from (instead(node, f"({ast.unparse(node)}) {op} {c}") for c in numbers for op in "*/+")
     for c in [*numbers, "2", "0.5", *(f"2 * {c}" for c in numbers)]:
-        yield from (f"{rhs} + {c} * {other}" for other in others)
+        yield from (f"{rhs} + {c} * {other}" for other in spread)
     for node in operands:
         x = ast.unparse(node)
-        for other in others:
+        for other in spread if node in free else others:
             yield from (instead(node, f"{x} {op} {other}") for op in "*/-+")
     for a in others:
         for b in others:
-            if shapes[a][-1:] == shapes[b][-2:][:1]:
+            if product_fits(shapes[a], shapes[b], shape):
                 yield f"{rhs} + {a} @ {b}"
-            if shapes[a] and shapes[b] and shapes[a][-1:] == shapes[b][-1:]:
+            if shapes[a] and shapes[b] and shapes[a][-1:] == shapes[b][-1:] and a in spread and b in spread:
                 yield f"{rhs} + {a} * {b}"
-            if a in turned and turned[a][-1:] == shapes[b][-2:][:1]:
+            if a in turned and product_fits(turned[a], shapes[b], shape):
                 yield f"{rhs} + {a}.T @ {b}"
+
+
+def spreads(shape: tuple[int, ...], over: tuple[int, ...]) -> bool:
+    """Whether an array may stand beside others in a line that makes one of another shape."""
+    return len(shape) <= len(over) and all(n in (1, m) for n, m in zip(shape[::-1], over[::-1], strict=False))
+
+
+def product_fits(a: tuple[int, ...], b: tuple[int, ...], shape: Shape) -> bool:
+    """Whether two arrays have a product, which may be added to what has this shape."""
+    return a[-1:] == b[-2:][:1] and (shape is None or len(a) > 2 or len(b) > 2 or spreads((*a[:-1], *b[1:]), shape))
+
+
+def elementwise(tree: ast.expr) -> set[ast.expr]:
+    """The parts of an expression that stand side by side in it, so that each spreads over what it makes."""
+    match tree:
+        case ast.BinOp(left=left, op=op, right=right) if not isinstance(op, ast.MatMult):
+            return {tree} | elementwise(left) | elementwise(right)
+        case ast.UnaryOp(operand=operand):
+            return {tree} | elementwise(operand)
+    return {tree}
 
 
 def parts(rhs: str) -> tuple[Callable[[ast.expr, str], str], list[ast.expr], ast.expr, list[ast.expr]]:
@@ -211,6 +235,8 @@ def edited(node: ast.expr) -> Iterator[str]:
             elif type(op) in OPPOSITE:
                 yield f"{a} {OPPOSITE[type(op)]} {b}"
                 yield f"{b} {'-' if isinstance(op, ast.Sub) else '/'} {a}"
+                if isinstance(op, ast.Div):
+                    yield f"{'-' if isinstance(left, ast.UnaryOp) else ''}1 / {b}"
             yield from (a, b)
         case ast.UnaryOp(op=op, operand=operand):
             yield ast.unparse(operand)
@@ -221,6 +247,7 @@ def edited(node: ast.expr) -> Iterator[str]:
         case ast.Compare(left=left, ops=[_], comparators=[other]):
             yield from (f"{ast.unparse(left)} {op} {ast.unparse(other)}" for op in (">", "<", ">=", "<=", "!="))
             yield ast.unparse(left)
+            yield f"abs({ast.unparse(node)[:len(ast.unparse(left))]}){ast.unparse(node)[len(ast.unparse(left)):]}"
         case ast.IfExp(body=body, orelse=other):
             yield from (ast.unparse(body), ast.unparse(other))
         case ast.ListComp(elt=ast.Name(), generators=[part]):
@@ -260,6 +287,17 @@ def plain(node: ast.AST) -> bool:
     """Whether reading this changes nothing: names, their parts, numbers."""
     return all(isinstance(n, ast.Name | ast.Subscript | ast.Attribute | ast.Constant | ast.Slice | ast.Tuple | ast.BinOp
                           | ast.UnaryOp | ast.operator | ast.unaryop | ast.expr_context) for n in ast.walk(node))
+
+
+def heads(spot: Spot, frame: Any) -> Iterator[str]:
+    """What a loop may have to run over, or a branch to ask for: another list or dict that there is."""
+    names = [name for name, value in frame.f_locals.items() if isinstance(value, list | tuple | dict | set | range)
+             and not name.startswith("_")]
+    if spot.kind == "loop":
+        yield from names
+    match spot.expression:
+        case ast.Compare(left=left, ops=[ast.Eq()]):
+            yield from (f"{ast.unparse(left)} in {name}" for name in names)
 
 
 def scope_of(frame: Any) -> dict[str, Any]:
@@ -309,7 +347,7 @@ def rewritten(spot: Spot, new: ast.expr) -> str:
     at = [i for i, n in enumerate(ast.walk(spot.node)) if n is spot.expression]
     made = copy.deepcopy(spot.node)
     chosen = {id(n) for i, n in enumerate(ast.walk(made)) if i in at}
-    text = ast.unparse(Replacing(chosen, copy.deepcopy(new)).visit(made))
+    text = ast.unparse(Replacing(chosen, copy.deepcopy(new)).visit(made)).replace(" - -", " + ")
     return text.splitlines()[0] if isinstance(spot.node, HEADS) else text
 
 

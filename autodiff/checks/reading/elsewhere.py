@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from autodiff.checks.manual import value_named, wanted_by
 from autodiff.checks.reading.hooks import Spot
 from autodiff.checks.reading.known import Knowledge
 from autodiff.checks.reading.status import right
-from autodiff.checks.reading.their_code import Change, Program
+from autodiff.checks.reading.their_code import Change, Program, UnreadableError
 from autodiff.errors import ReplayError
 from autodiff.leaks import refuse_leaks
 from autodiff.record import Record
@@ -31,7 +32,7 @@ class Elsewhere:
     read : callable
         From what it returns to the gradients by key.
     keys : dict
-        The records of these gradients.
+        The records of these gradients; the loss stands for itself.
     """
 
     def __init__(self, program: Program, knowledge: Knowledge, arguments: Callable[[Mapping[Record, Any]], Any],
@@ -51,9 +52,10 @@ class Elsewhere:
         except ReplayError:
             return False
         roots = self.knowledge.roots
+        loss = self.knowledge.loss
         if any(r not in roots for r in self.keys.values()):
             return False
-        self.targets = {key: values[roots[r]] for key, r in self.keys.items()}
+        self.targets = {key: values[r if r is loss else roots[r]] for key, r in self.keys.items()}
         return all(np.all(np.isfinite(g)) for g in self.targets.values()) and agreeing <= self.right({}, seconds)
 
     def right(self, changes: Mapping[Spot, Change], seconds: float) -> frozenset[Any]:
@@ -83,3 +85,29 @@ def other_values(tape: Tape) -> dict[Record, Any]:
             new = rng.normal(size=x.shape) * size
             values[r] = (np.abs(new) + size / 10 if np.all(x > 0) else new)[()]
     return values
+
+
+def arguments_of(function: Callable[..., Any], tape: Tape, values: Mapping[Record, Any],
+                 more: Mapping[str, Any]) -> dict[str, Any]:
+    """What the function asks for, in float64."""
+    arguments = {}
+    for name, parameter in wanted_by(function).items():
+        value = value_named(tape, name, values)
+        value = more.get(name) if value is None else value
+        if value is not None:
+            value = np.asarray(value)
+            arguments[name] = value.astype(np.float64) if value.dtype.kind == "f" else value
+        elif parameter.default is parameter.empty:
+            raise UnreadableError(f"it asks for {name!r}, which is not on this tape")
+    return arguments
+
+
+def generic(tape: Tape) -> dict[Record, Any]:
+    """Other values for the parameters that are all one number, as biases are at first: they would hide what is what."""
+    rng = np.random.default_rng(0)
+    flat = {r for r in tape.leaves if r.requires_grad and np.size(r.value) > 1 and np.ptp(r.value) == 0}
+    try:
+        refuse_leaks(tape.all, set(flat))
+    except ReplayError:
+        return {}
+    return {r: np.asarray(r.value, np.float64) + 0.3 * rng.normal(size=np.shape(r.value)) for r in flat}

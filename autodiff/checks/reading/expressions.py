@@ -7,13 +7,15 @@ import re
 from collections.abc import Sequence
 
 Signed = tuple[int, ast.expr]                  # a term with its sign, or a factor with its exponent, 1 or -1
-SIZES = set("mnkdNMTDKB") | {"batch", "batch_size", "count", "size"}          # what numbers are called
+SIZES = {*"mnkdNMTDKB", "batch", "batch_size", "count", "size", "width", "length", "steps"}    # what numbers are called
 RATES = {"lam", "lambda_", "lr", "alpha", "beta", "scale", "temperature", "l2", "decay"}
+NUMBERS = re.compile(r"[A-Z]{3,}\d*|[A-Z]+(_[A-Z]+)+|(n|num)_[a-z]\w*")           # RIDGE, N_OUT, n_out
 DERIVATIVE_NAMES = {"where", "cosh", "cos", "sin", "sign", "exp", "heaviside", "sigmoid"}
 REDUCTIONS = {"sum", "mean"}
 LAYOUTS = {"T", "t", "transpose", "swapaxes"}
 LINEAR = {*REDUCTIONS, *LAYOUTS, "reshape", "outer", "dot", "matmul", "einsum", "tensordot", "repeat", "tile", "append",
           "concatenate", "stack", "diag", "copy", "zeros_like", "ones_like", "asarray", "array", "cumsum", "flip"}
+OF_NUMBERS = {"sqrt", "range", "float", "int", "eye", "identity", "ones", "zeros", "arange", "full"}
 GRADIENT = re.compile(r"(d|g|grad|delta)_?[a-z]")         # what gradients are called: dmu, g_mean
 
 
@@ -97,13 +99,13 @@ def unmatched(mine: Sequence[Signed], good: Sequence[Signed]) -> tuple[list[Sign
     return left, rest
 
 
-def constant(node: ast.expr) -> bool:
+def constant(node: ast.AST) -> bool:
     """Whether an expression is a number: a literal, a size, or called like one."""
     match node:
         case ast.Constant():
             return True
         case ast.Name(id=name):
-            return name in SIZES or name.lower() in RATES
+            return name in SIZES or name.lower() in RATES or bool(NUMBERS.fullmatch(name))
         case ast.Call(func=ast.Name(id="len" | "float" | "int")):
             return True
         case ast.Call(func=ast.Attribute(attr="sqrt"), args=[inner]):
@@ -180,9 +182,36 @@ def zero(node: ast.expr) -> bool:
     return False
 
 
-def operands_of(node: ast.expr) -> set[str]:
+def operands_of(node: ast.AST) -> set[str]:
     """The variables of an expression."""
     return {n.id for n in ast.walk(node) if isinstance(n, ast.Name)} - {"np"}
+
+
+def tensors_of(*nodes: ast.AST) -> set[str]:
+    """The variables, called like sizes, that are used as tensors are: squared, taken from 1, handed to a function."""
+    found: set[str] = set()
+    for n in (n for node in nodes for n in ast.walk(node)):
+        match n:
+            case ast.BinOp(left=ast.Name(id=name), op=ast.Pow()) | ast.Subscript(value=ast.Name(id=name)) \
+                    | ast.Attribute(value=ast.Name(id=name)) \
+                    | ast.BinOp(left=ast.Constant(value=1), op=ast.Sub(), right=ast.Name(id=name)):
+                found.add(name)
+            case ast.BinOp(left=left, op=ast.MatMult(), right=right):
+                found |= {x.id for x in (left, right) if isinstance(x, ast.Name)}
+            case ast.BinOp(left=ast.Name(id=name), op=ast.Mult(), right=ast.Name(id=other)) if name == other:
+                found.add(name)
+            case ast.Call(args=[ast.Name(id=name)]) if function_of(n) not in {*LINEAR, *OF_NUMBERS}:
+                found.add(name)
+    return found & SIZES
+
+
+def outside_sizes(node: ast.expr) -> set[str]:
+    """The variables of an expression but for those of which only the size counts: n of n * len(x)."""
+    if isinstance(node, ast.Call | ast.Attribute | ast.Subscript) and constant(node):
+        return set()
+    if isinstance(node, ast.BinOp):
+        return outside_sizes(node.left) | outside_sizes(node.right)
+    return operands_of(node)
 
 
 def operand(node: ast.AST) -> bool:
@@ -208,9 +237,8 @@ def in_formula(x: ast.expr, node: ast.expr) -> bool:
         if not has(n) or product_within(n):
             continue
         match n:
-            case ast.Call(func=ast.Attribute(attr=name) | ast.Name(id=name), args=args) if name not in LINEAR:
-                if len(args) == 1 and has(args[0]):
-                    return True
+            case ast.Call(args=[argument]) if function_of(n) not in LINEAR and has(argument):
+                return True
             case ast.Compare() | ast.BinOp(op=ast.Pow()):
                 return True
             case ast.BinOp(op=ast.Add() | ast.Sub()) if any(isinstance(t, ast.Constant) for _, t in terms(n)):

@@ -60,7 +60,8 @@ class Reading:
         The gradients that this line alone makes right.
     how : str
         What puts it right: "known" (another value belongs there), "scale", "transpose", "sum", "sum of the last axis",
-        "accumulate", "edit" (a small change of a line whose right value nobody knows); "" if unknown.
+        "accumulate", "moment" (the values it had before, or would have later), "edit" (a small change of a line whose
+        right value nobody knows); "" if unknown.
     factor : float
         By which its values must be multiplied, where that is all.
     forward : str
@@ -79,6 +80,9 @@ class Reading:
         Whether `expected` is a small change of the line.
     value : bool
         Whether the line makes a value of the forward pass, not a gradient.
+    measured : str
+        What was changed by the numbers alone, in the words of `line_kinds`, where `expected` is ""; "" if they do not
+        tell.
     """
 
     lines: tuple[ReadLine, ...] = ()
@@ -97,6 +101,7 @@ class Reading:
     second_expected: str = ""
     small: bool = False
     value: bool = False
+    measured: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """As plain Python values."""

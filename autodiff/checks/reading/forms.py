@@ -30,8 +30,24 @@ def expanded(node: ast.expr, deep: bool = False) -> list[tuple[int, list[str]]]:
             products = [(s * t, [*x, *y]) for s, x in products for t, y in parts]
             if not parts or len(products) > MOST_TERMS:
                 return []
-        found += products
+        found += [(s, reduced(parts)) for s, parts in products]
     return [(sign, sorted(parts)) for sign, parts in found] if len(found) <= MOST_TERMS else []
+
+
+def reduced(parts: Sequence[str]) -> list[str]:
+    """Factors without those that they are divided by as well: m / m."""
+    left = list(parts)
+    for part in parts:
+        if "1/" + part in left:
+            left.remove(part)
+            left.remove("1/" + part)
+    return left
+
+
+def as_factors(texts: Sequence[str]) -> list[Signed]:
+    """Factors written as texts, with their exponents."""
+    return [(-1 if text.startswith("1/") else 1, ast.parse(text.removeprefix("1/"), mode="eval").body)
+            for text in texts]
 
 
 def plainly(node: ast.expr) -> ast.expr:
@@ -52,11 +68,23 @@ def plainly(node: ast.expr) -> ast.expr:
                 mine = terms(n)
                 for sign, t in mine:
                     opposite = next((part for part in mine if part[0] == -sign and same(part[1], t)), None)
+                    if opposite is not None and len(mine) == 2:
+                        return ast.Constant(0)
                     if opposite is not None and len(mine) == 3:
                         [(left, kept)] = [part for part in mine if part[1] is not t and part is not opposite]
                         return kept if left > 0 else ast.UnaryOp(ast.USub(), kept)
                 if any(isinstance(t, ast.Constant) for _, t in mine):
                     n.left, n.right = squared(n.left), squared(n.right)
+            return n
+
+        def visit_Call(self, n: ast.Call) -> ast.expr:
+            """A sum whose axes are kept and then taken away."""
+            self.generic_visit(n)
+            match n:
+                case ast.Call(func=ast.Attribute(value=ast.Call(keywords=keywords) as inner, attr="reshape"),
+                              args=[ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=1))]) if any(
+                        k.arg == "keepdims" for k in keywords):
+                    return ast.Call(inner.func, inner.args, [k for k in keywords if k.arg != "keepdims"])
             return n
 
     written: ast.expr = Plain().visit(copy.deepcopy(node))

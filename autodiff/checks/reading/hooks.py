@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import copy
 import linecache
 from dataclasses import dataclass
 from types import CodeType
@@ -87,6 +88,12 @@ class Hooks:
         rebuilt: Definition = ast.copy_location(new, node)
         return rebuilt
 
+    def within(self, name: str) -> Hooks:
+        """For the body of a function that is defined in this one."""
+        inner = copy.copy(self)
+        inner.main, inner.function = False, name
+        return inner
+
     def block(self, statements: list[ast.stmt]) -> list[ast.stmt]:
         """Statements with hooks."""
         return [new for statement in statements for new in self.statement(statement)]
@@ -111,7 +118,8 @@ class Hooks:
             case ast.Expr(value=ast.Call() as call):
                 return self.call(s, call)
             case ast.FunctionDef():
-                inner: Any = ast.FunctionDef(s.name, s.args, self.block(s.body), s.decorator_list, s.returns)
+                inner: Any = ast.FunctionDef(s.name, s.args, self.within(s.name).block(s.body), s.decorator_list,
+                                             s.returns)
                 inner.type_params = getattr(s, "type_params", [])
                 return [ast.copy_location(inner, s)]
             case ast.For() | ast.While() if not self.made >= (made := made_in(s.body)):
@@ -175,10 +183,15 @@ class Hooks:
             case ast.DictComp(key=key, value=element, generators=generators):
                 return ast.copy_location(ast.DictComp(key, self.around(element, s, "element", name), generators), value)
             case ast.Lambda(args=arguments, body=body):
-                return ast.copy_location(ast.Lambda(arguments, self.around(body, s, "return", name)), value)
+                inner = self.within("<lambda>")
+                return ast.copy_location(ast.Lambda(arguments, inner.around(body, s, "return", name)), value)
             case ast.BinOp() if adds_to(value, name):                          # x = x + a + b is x += a + b
                 return self.around(self.terms(value, s, name), s, "whole", name, value)
-        return self.around(value, s, "picked" if isinstance(target, ast.Tuple | ast.List) else kind, name)
+        if isinstance(target, ast.Tuple | ast.List) or takes(value):
+            value = self.around(value, s, "picked", "")
+            if isinstance(target, ast.Tuple | ast.List):
+                return value
+        return self.around(value, s, kind, name)
 
     def terms(self, value: Any, s: ast.AST, name: str) -> ast.expr:
         """A sum that begins with the variable it is assigned to, with a hook around each term."""
@@ -253,6 +266,14 @@ class Hooks:
         self.spots.append(spot)
         number = ast.Constant(len(self.spots) - 1)
         return ast.Call(ast.Name(HOOK, ast.Load()), [number, value], [])
+
+
+def takes(value: ast.expr) -> bool:
+    """Whether an expression takes something out of a list."""
+    match value:
+        case ast.Call(func=ast.Attribute(attr="pop" | "popleft")):
+            return True
+    return False
 
 
 def made_in(body: list[ast.stmt]) -> set[str]:

@@ -53,11 +53,11 @@ SUFFIX = re.compile(r"(?<=.)(?:_?grad|_?bar|_g|_d)$")
 class Index:
     """The quantities of one size, by their direction."""
 
-    first: list[float] = field(default_factory=list)
+    first: Any = None                                      # sorted
     second: list[float] = field(default_factory=list)
     norms: list[float] = field(default_factory=list)
     known: list[tuple[Known, bool]] = field(default_factory=list)
-    order: Any = None
+    order: Any = None                                      # in which `first` is
 
 
 class Knowledge:
@@ -83,6 +83,7 @@ class Knowledge:
         self.collect()
         self.samples = Samples(self.known)
         self.elements: Any = None                          # of all leaves, sorted
+        self.spellings: dict[str, str] | None = None       # the names as they are, by these in small letters
         self.indices: dict[int, Index] = {}                # made when a size is asked for
         self.sizes: dict[int, list[Known]] = {}
         for known in self.known:
@@ -301,7 +302,8 @@ class Knowledge:
             rows = np.stack([np.ravel(np.moveaxis(k.value, -1, 0) if turned else k.value) for k, turned in forms])
             kept, first, second, norms = directions(rows)
             known = [form for form, keep in zip(forms, kept, strict=True) if keep]
-            self.indices[size] = Index(first.tolist(), second.tolist(), norms.tolist(), known, np.argsort(first))
+            order = np.argsort(first)
+            self.indices[size] = Index(first[order], second.tolist(), norms.tolist(), known, order)
         return self.indices[size]
 
     def matches(self, value: Any) -> list[Match]:
@@ -312,8 +314,7 @@ class Knowledge:
             found = [Match(k, 1.0) for k in self.known if k.value.size == np.size(value) and close(k.value, value)]
         if index is None or mine is None:
             return found
-        sorted_first = np.asarray(index.first)[index.order]
-        low, high = np.searchsorted(sorted_first, (mine[0] - CLOSE, mine[0] + CLOSE))
+        low, high = np.searchsorted(index.first, (mine[0] - CLOSE, mine[0] + CLOSE))
         for i in index.order[low:high]:
             if abs(index.second[i] - mine[1]) < CLOSE:
                 known, turned = index.known[i]
@@ -349,12 +350,20 @@ class Knowledge:
 
     # ---- what a name means
 
+    def as_spelled(self, name: str) -> str:
+        """The name as the tape has it, if it has it in other letters only: Z1 for z1."""
+        if self.spellings is None:
+            names = {name for k in self.known for name in k.names}
+            self.spellings = {name.lower(): name for name in names} | {name: name for name in names}
+        return self.spellings.get(name, self.spellings.get(name.lower(), name)) if len(name) > 1 else name
+
     def claims(self, name: str, gradient: bool = False) -> list[Known]:
         """The quantities that a variable of this name would hold: dz2, grad_z2, z2_grad or delta2 that of z2.
 
         With `gradient` the name is one a gradient is returned under, and W1 means that of W1 too.
         """
-        stems = {PREFIX.sub("", name), SUFFIX.sub("", name)} - {name, ""}
+        name = self.as_spelled(name)
+        stems = {self.as_spelled(stem) for stem in (PREFIX.sub("", name), SUFFIX.sub("", name))} - {name, ""}
         if gradient:
             named = [k for k in self.known if k.kind == COTANGENT and name in k.names]
             return named or [k for k in self.known if k.kind == COTANGENT and k.names & stems]

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from autodiff.checks.reading.expressions import (
+    GRADIENT,
     LINEAR,
     Signed,
     bare,
@@ -25,19 +26,38 @@ from autodiff.checks.reading.expressions import (
     one,
     operand,
     operands_of,
+    outside_sizes,
     penalty,
+    product_within,
     reduction,
     same,
     sliced,
-    strip_factors,
     terms,
     unmatched,
     zero,
 )
-from autodiff.checks.reading.forms import expanded, plainly
+from autodiff.checks.reading.forms import as_factors, expanded, plainly
+from autodiff.checks.reading.looks import (
+    centring,
+    complement,
+    difference,
+    exchanged,
+    filled,
+    is_scatter,
+    negated,
+    of_letters,
+    padded,
+    permuted,
+    pointwise,
+    quotients,
+    reduced_or_not,
+    totalled,
+    twice,
+)
 from autodiff.checks.reading.renamed import of_operands, renamed
 
 PRODUCTS = {"outer", "dot", "matmul", "einsum", "tensordot"}
+TOGETHER = {frozenset({"sign", "number"}): ["number"], frozenset({"axis", "exchanged parts"}): ["axis"]}
 
 
 def changes(a: ast.expr, b: ast.expr, within: str = "") -> list[str]:
@@ -52,9 +72,7 @@ def changes(a: ast.expr, b: ast.expr, within: str = "") -> list[str]:
             other = list(dict.fromkeys(of_expanded(a, b, deep)))
             if len(other) == 1 and other != ["formula"]:
                 return other
-    if set(found) == {"sign", "number"}:
-        return ["number"]
-    return found
+    return TOGETHER.get(frozenset(found), found)
 
 
 def differences(a: ast.expr, b: ast.expr, within: str = "") -> Iterator[str]:
@@ -65,6 +83,11 @@ def differences(a: ast.expr, b: ast.expr, within: str = "") -> Iterator[str]:
         yield from of_results(a, b)
     elif is_scatter(a) and is_scatter(b):
         yield "place"
+    elif function_of(a) == "diag" and {"diag", "outer"} <= set(map(function_of, (t for _, t in terms(b)))) \
+            and not any(same(a, t) for _, t in terms(b)):
+        yield "diagonal"                                               # diag(p (1 - p)) for diag(p) - outer(p, p)
+    elif padded(b) and not padded(a):
+        yield "extra term"                                             # theta for np.append(w, 0)
     elif isinstance(a, ast.IfExp) and (same(a.body, b) or same(a.orelse, b)):
         yield "nothing" if zero(a.orelse if same(a.body, b) else a.body) else "old value"
     elif isinstance(a, ast.BinOp) and isinstance(a.op, ast.Pow) and same(a.left, b) and not operand(b):
@@ -93,7 +116,7 @@ def of_sums(a: ast.expr, b: ast.expr, within: str) -> Iterator[str]:
         return
     if len(mine) == len(good) == 1:
         if mine[0][0] != good[0][0]:
-            yield "argument" if within == "f" else "sign" if within != "*" else "sign in a formula"
+            yield "argument" if within == "f" else "sign"
         a, b = mine[0][1], good[0][1]
     if same(a, b):
         return
@@ -128,11 +151,14 @@ def of_terms(mine: Sequence[Signed], good: Sequence[Signed], within: str) -> Ite
             yield "term of an argument" if within == "f" else "term of a formula" if formula else \
                 "centring" if centring(term, good) else "penalty" if penalty(term) else "term"
     elif not missing:
-        updated = within and any(penalty(term) or len(factors(term)) > 1 for _, term in left)
-        yield "update" if updated else "extra term"
+        updated = within and any(penalty(term) or len(factors(term)) > 1 or (
+            sign < 0 and not constant(term) and any(map(constant, ast.walk(term)))) for sign, term in left)
+        yield "update" if updated else "extra term of a formula" if formula else \
+            "operand" if within == "@" else "extra term"
     elif sorted(map(ast.unparse, (t for _, t in left))) == sorted(map(ast.unparse, (t for _, t in missing))):
         polynomial = formula or len(set().union(*(operands_of(t) for _, t in good))) == 1        # 1 - a, a - a²
-        yield "sign in a formula" if within == "*" and polynomial and not quotients(left) else "sign"
+        whole = len(left) == len(mine) == len(good)                                             # exp(x) - 1: 1 - exp(x)
+        yield "sign in a formula" if within == "*" and polynomial and not whole and not quotients(left) else "sign"
     elif len(left) == len(missing) == 1:
         if left[0][0] != missing[0][0]:
             yield "sign" if within != "*" else "sign in a formula"
@@ -148,33 +174,6 @@ def of_terms(mine: Sequence[Signed], good: Sequence[Signed], within: str) -> Ite
             "difference" if difference(mine, good) else "formula"
 
 
-def quotients(found: Sequence[Signed]) -> bool:
-    """Whether there is a quotient among terms."""
-    return any(power < 0 for _, term in found for power, _ in factors(term))
-
-
-def difference(mine: Sequence[Signed], good: Sequence[Signed]) -> bool:
-    """Whether p - y stands where the derivative of a logarithm must: the two share their variables."""
-    return quotients(good) and len(mine) == 2 and all(operand(t) for _, t in mine) and mine[0][0] != mine[1][0] \
-        and set().union(*(operands_of(t) for _, t in mine)) == set().union(*(operands_of(t) for _, t in good))
-
-
-def exchanged(left: Sequence[Signed], missing: Sequence[Signed]) -> bool:
-    """Whether terms have the same factors, in another order among them."""
-    def parts(found: Sequence[Signed]) -> list[str]:
-        return sorted(ast.unparse(part) for _, t in found for _, f in factors(t) for part in (
-            (f.left, f.right) if isinstance(f, ast.BinOp) and isinstance(f.op, ast.MatMult) else (f,)))
-    return len(left) == len(missing) > 1 and parts(left) == parts(missing)
-
-
-def centring(term: ast.expr, good: Sequence[Signed]) -> bool:
-    """Whether a term takes off a mean, or a weighted sum, of another: g - (g * p).sum()."""
-    inner = [n for n in ast.walk(term) if isinstance(n, ast.Call) and reduction(n)]
-    names = {n.id for call in inner for n in ast.walk(call) if isinstance(n, ast.Name)} - {"np"}
-    others = {n.id for _, t in good if not same(t, term) for n in ast.walk(t) if isinstance(n, ast.Name)}
-    return bool(names & others)
-
-
 def of_factors(mine: Sequence[Signed], good: Sequence[Signed], within: str) -> Iterator[str]:
     """The factors of two products."""
     if any(zero(f) for power, f in mine if power > 0):
@@ -184,27 +183,45 @@ def of_factors(mine: Sequence[Signed], good: Sequence[Signed], within: str) -> I
     variables = {name for _, f in (*mine, *good) if not constant(f) for name in operands_of(f)}
 
     def number(f: ast.expr) -> bool:
-        return constant(f) and not operands_of(f) & variables
+        return constant(f) and not outside_sizes(f) & variables
 
-    common = [f for power, f in mine if (power, f) not in left]
+    shared = [part for part in mine if part not in left]
+    extra = [(1, ast.Name("common")), *shared]
+    common = [f for _, f in shared]
     if not left and not missing:
         return                                                         # the same in another order
+    if [power for power, _ in left] != [power for power, _ in missing] and not all(
+            number(f) for _, f in (*left, *missing)):
+        others, wanted = ([part for part in found if not number(part[1])] for found in (left, missing))
+        if len(others) < len(left) or len(wanted) < len(missing):      # by their numbers apart the lines may be scaled
+            yield from squares(of_factors([*extra, *others], [*extra, *wanted], within))
+            return
     if all(number(f) for _, f in (*left, *missing)):
         yield "sign" if len(left) == len(missing) == 1 and negated(left[0][1], missing[0][1]) else \
             "number of an argument" if within == "f" else "number"
+    elif not left and within != "f" and common and all(number(f) for f in common) and all(
+            power < 0 and isinstance(f, ast.Name) and len(f.id) == 1 for power, f in missing):
+        yield "number"                                                 # EPS for EPS / C
     elif not left:
         half = any(in_derivative(f, other) for _, f in missing for other in common)
         again = all((within == "*" or power < 0) and any(same(f, other) for other in common)            # h for h h
                     for power, f in missing)
         yield "power" if again else "half a derivative" if half else "factor of a product" if within == "@" else \
             "factor of an argument" if within == "f" else \
+            "normalisation" if all(power < 0 and totalled(f, common) for power, f in missing) else \
             "total" if all(reduction(f) for _, f in missing) else "derivative"
     elif not missing:
         if not all(derivative(f) for _, f in left):
             yield "extra factor"
+        elif all(operand(f) and twice(f, common) for _, f in left):
+            yield "extra factor"                                       # r of r * h * r * (1 - r)
         else:
             known = all(any(same(n, f) for _, other in good for n in ast.walk(other)) for _, f in left if operand(f))
             yield "extra derivative" if known or not all(operand(f) for _, f in left) else "extra operand"
+    elif len(missing) == 1 and (whole := reduction(missing[0][1])) and not any(unmatched(left, factors(whole[1]))):
+        yield "reduction"                                              # u * du for (u * du).sum()
+    elif pointwise(left, missing, common):
+        yield "diagonal"
     elif len(left) == len(missing) == 1:
         yield from of_two_factors(*left[0], *missing[0], within)
     else:
@@ -212,45 +229,33 @@ def of_factors(mine: Sequence[Signed], good: Sequence[Signed], within: str) -> I
         yield "argument" if alike else "formula"
 
 
+def squares(words: Iterator[str]) -> Iterator[str]:
+    """Words for factors that differ by a number too: x² for 2 x is a square that was not differentiated."""
+    for word in words:
+        yield "power" if word == "extra derivative" else word
+
+
 def of_two_factors(power: int, f: ast.expr, wanted: int, g: ast.expr, within: str) -> Iterator[str]:
     """One factor stands in place of another."""
     if power != wanted:
         yield "formula"
-    elif constant(f) and (reduction(g) or constant(g)):
+    elif constant(f) and (reduction(g) or constant(g) or (power < 0 and operand(g))):
         yield "total"
     elif operand(f) and operand(g):
         yield from ["divisor"] if power < 0 and not within else of_operands(f, g, g, "" if within == "*" else within)
     elif complement(f, g) or complement(g, f):
-        yield "complement" if operand(f) or operand(g) else "complement of a function"
+        yield "argument" if power < 0 else "complement" if operand(f) or operand(g) else "complement of a function"
+    elif power < 0 and reduced_or_not(f, g):
+        yield "divisor"
+    elif any(function_of(x) == "sqrt" and isinstance(x, ast.Call) and same(x.args[0], y) for x, y in ((f, g), (g, f))):
+        yield "power"
     else:
         yield from differences(f, g, "" if linear(g) else "*")
 
 
-def complement(f: ast.expr, g: ast.expr) -> bool:
-    """Whether the second is 1 minus the first."""
-    return isinstance(g, ast.BinOp) and isinstance(g.op, ast.Sub) and one(g.left) and same(g.right, f)
-
-
-def negated(f: ast.expr, g: ast.expr) -> bool:
-    """Whether two numbers differ in their sign only."""
-    (s, x), (t, y) = terms(f)[0], terms(g)[0]
-    return s != t and same(x, y)
-
-
-def reduced_or_not(a: ast.expr, b: ast.expr) -> str | None:
-    """One is the sum of the other, or of something to which it is proportional."""
-    good, mine = reduction(sliced(b)), reduction(sliced(a))
-    if good is not None and mine is None and (same(sliced(a), good[1]) or
-                                              same(strip_factors(sliced(a)), strip_factors(good[1]))):
-        return "reduction"
-    if mine is not None and good is None and (same(mine[1], b) or same(strip_factors(mine[1]), strip_factors(b))):
-        return "extra reduction"
-    return None
-
-
 def of_reductions(a: ast.expr, b: ast.expr, within: str) -> Iterator[str]:
     """Sums over axes: left out, over others, or of something else."""
-    mine, good = reduction(a), reduction(b)
+    mine, good = reduction(filled(a)), reduction(b)
     if mine and good and same(mine[1], good[1]):
         yield "axis" if mine[0] == good[0] else "mean for a sum"
     elif mine and good:
@@ -288,12 +293,30 @@ def of_nodes(a: ast.expr, b: ast.expr, within: str) -> Iterator[str]:
             yield "power"
         case _ if constant(a) and constant(b):
             yield "number in a formula" if within == "f" else "number"
+        case _ if constant(a) and reduction(b):
+            yield "total"
+        case _ if operand(b) and GRADIENT.match(ast.unparse(b)) and product_within(a):
+            yield "derivative"                                                   # e @ W.T for dz: what dz begins with
         case ast.Call(), ast.Call() if function_of(a) == function_of(b):
             yield from of_calls(a, b, within)
+        case ast.Call(args=[inner]), _ if same(inner, b) and function_of(a) in ("sign", "sqrt"):
+            yield "power"                                                        # sign(w) for w, √d for d
+        case _, ast.Call(args=[inner]) if same(inner, a) and function_of(b) in ("sign", "sqrt"):
+            yield "power"
         case ast.Call(args=[inner]), _ if same(inner, b):
             yield "function too many" if within == "*" else "operand"
+        case _, ast.Call(args=[_, inner, other]) if function_of(b) == "where" and same(a, inner) and zero(other):
+            yield "derivative"                                                   # g for np.where(z > 0, g, 0)
+        case ast.Call(args=[_, inner, other]), _ if function_of(a) == "where" and same(b, inner) and zero(other):
+            yield "path"
+        case ast.Call(), ast.Call() if {function_of(a), function_of(b)} == {"repeat", "tile"}:
+            yield "layout of blocks"
+        case ast.Subscript(value=inner), _ if same(inner, b) and "::-1" in ast.unparse(a.slice):
+            yield "turned round"
         case _, ast.Call(args=[inner]) if same(inner, a):
             yield "function missing" if within in ("*", "f") else "transpose" if within == "@" else "derivative"
+        case ast.Attribute(), ast.Call() if function_of(bare(a)) == function_of(b) == "reshape":
+            yield "layout of blocks"
         case ast.Call(), ast.Call() if within != "*" and {"reshape", "transpose"} & {function_of(a), function_of(b)}:
             yield "layout of blocks"
         case ast.Call(), ast.Call():
@@ -306,8 +329,7 @@ def of_nodes(a: ast.expr, b: ast.expr, within: str) -> Iterator[str]:
             yield "formula"
         case (ast.Constant(), _) | (_, ast.Constant()):
             yield "number" if not within else "formula"
-        case ast.List() | ast.Tuple(), ast.List() | ast.Tuple() if len(a.elts) > 1 and \
-                sorted(map(ast.unparse, a.elts)) == sorted(map(ast.unparse, b.elts)):
+        case ast.List() | ast.Tuple(), ast.List() | ast.Tuple() if permuted(a.elts, b.elts):
             yield "exchanged parts"
         case ast.Subscript(), ast.Subscript() if same(a.slice, b.slice):
             yield from differences(a.value, b.value, within)
@@ -330,6 +352,9 @@ def of_calls(a: ast.Call, b: ast.Call, within: str) -> Iterator[str]:
     if len(a.args) == len(b.args) == 2 and same(a.args[0], b.args[1]) and same(a.args[1], b.args[0]):
         yield "layout"
         return
+    if isinstance(b.func, ast.Name) and permuted(a.args, b.args):
+        yield "exchanged terms"                              # f(a, V, U) for f(a, U, V)
+        return
     if {k: v for k, v in mine.items() if k != "ddof"} != {k: v for k, v in good.items() if k != "ddof"}:
         yield "axis"
     elif mine != good:
@@ -345,20 +370,6 @@ def of_calls(a: ast.Call, b: ast.Call, within: str) -> Iterator[str]:
     inner = "@" if name in PRODUCTS else "f" if name not in LINEAR else within
     for x, y in zip(a.args, b.args):
         yield from differences(x, y, inner)
-
-
-def of_letters(mine: str, good: str) -> str:
-    """Two specifications of one einsum."""
-    (ins, _, out), (wanted_ins, _, wanted) = mine.partition("->"), good.partition("->")
-    if ins == wanted_ins and sorted(out) == sorted(wanted):
-        return "layout"
-    turned = [sorted(x) == sorted(y) for x, y in zip(ins.split(","), wanted_ins.split(","), strict=False)]
-    return "transpose" if out == wanted and turned and all(turned) else "axis"
-
-
-def is_scatter(node: ast.expr) -> bool:
-    """Whether this is a call of ``np.add.at``."""
-    return isinstance(node, ast.Call) and ast.unparse(node.func) == "np.add.at"
 
 
 def of_expanded(a: ast.expr, b: ast.expr, deep: bool) -> Iterator[str]:
@@ -385,9 +396,3 @@ def of_expanded(a: ast.expr, b: ast.expr, deep: bool) -> Iterator[str]:
             yield "formula"
         elif lost or more:
             yield from of_factors(as_factors([*more, "common"]), as_factors([*lost, "common"]), "")
-
-
-def as_factors(texts: Sequence[str]) -> list[Signed]:
-    """Factors written as texts, with their exponents."""
-    return [(-1 if text.startswith("1/") else 1, ast.parse(text.removeprefix("1/"), mode="eval").body)
-            for text in texts]

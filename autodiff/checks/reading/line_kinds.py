@@ -6,12 +6,13 @@ Both are read as expressions and compared (`line_changes`); a table says what ea
 from __future__ import annotations
 
 import ast
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from autodiff.checks.reading.expressions import (
     LAYOUTS,
     LINEAR,
+    constant,
     factors,
     function_of,
     in_formula,
@@ -19,10 +20,13 @@ from autodiff.checks.reading.expressions import (
     operands_of,
     product_within,
     same,
+    tensors_of,
     terms,
 )
 from autodiff.checks.reading.forms import plainly
-from autodiff.checks.reading.line_changes import PRODUCTS, changes, complement, is_scatter
+from autodiff.checks.reading.line_changes import PRODUCTS, changes
+from autodiff.checks.reading.looks import complement, is_scatter
+from autodiff.checks.reading.renamed import GRADIENT
 
 # What a change of a line may be called, the likeliest first.
 KINDS: dict[str, tuple[str, ...]] = {
@@ -31,6 +35,7 @@ KINDS: dict[str, tuple[str, ...]] = {
     "number": ("scale", "wrong-operand"),
     "number in a formula": ("wrong-local-rule", "scale", "wrong-argument"),    # sqrt(s + 1) for sqrt(s + 2)
     "total": ("scale", "wrong-operand", "wrong-local-rule"),                   # / n for / weights.sum()
+    "normalisation": ("wrong-local-rule", "softmax-diagonal", "missing-local-derivative", "wrong-operand"),
     "mean for a sum": ("scale", "missing-broadcast-reduction"),
     "axis": ("wrong-axis",),
     "reduction": ("missing-broadcast-reduction", "dropped-path", "overwritten-accumulation"),
@@ -38,8 +43,10 @@ KINDS: dict[str, tuple[str, ...]] = {
     "transpose": ("missing-transpose",),
     "layout": ("transposed-result", "missing-transpose"),
     "layout of blocks": ("wrong-axis", "scatter", "transposed-result", "missing-transpose"),
+    "turned round": ("scatter", "wrong-axis", "transposed-result", "wrong-operand"),              # K[::-1]
     "exchanged": ("swapped",),
     "operand": ("wrong-operand", "wrong-argument"),
+    "gradient": ("wrong-operand", "missing-local-derivative"),                 # da for dz
     "operand of another step": ("wrong-operand", "stale-value"),
     "argument": ("wrong-argument", "wrong-operand"),
     "argument of another step": ("wrong-argument", "wrong-operand", "stale-value"),
@@ -53,6 +60,7 @@ KINDS: dict[str, tuple[str, ...]] = {
     "divisor": ("wrong-local-rule", "wrong-argument", "wrong-operand"),
     "complement": ("wrong-operand", "wrong-argument", "wrong-local-rule"),     # z for 1 - z
     "complement of a function": ("wrong-local-rule", "wrong-argument", "wrong-operand"),
+    "diagonal": ("softmax-diagonal", "wrong-local-rule"),                      # p (1 - p) for diag(p) - p pᵀ
     "difference": ("double-derivative", "wrong-local-rule"),                   # p - y, and then the sigmoid's
     "exchanged parts": ("swapped", "scatter", "wrong-operand"),
     "derivative": ("missing-local-derivative", "wrong-operand"),
@@ -68,6 +76,7 @@ KINDS: dict[str, tuple[str, ...]] = {
     "term of a formula": ("wrong-local-rule", "dropped-path", "missing-term"),
     "term of an argument": ("wrong-argument", "wrong-operand", "missing-term", "wrong-local-rule"),
     "extra term": ("extra-term", "wrong-local-rule"),
+    "extra term of a formula": ("wrong-local-rule", "extra-term"),             # s - 1 for s
     "update": ("stale-value", "extra-term", "wrong-operand"),
     "old value": ("stale-value", "extra-term", "wrong-operand"),
     "nothing": ("dropped-path", "treated-as-constant"),
@@ -137,6 +146,7 @@ def of_statements(wrong: str, right: str) -> list[str]:
     if a is None or b is None:
         return []
     (mine, to, value), (good, target, wanted) = a, b
+    tensor_names(tensors_of(mine, good), mine, good)
     if isinstance(value, ast.Dict) and not isinstance(wanted, ast.Dict):       # one key of the result
         value = key_of(value, right) or value
     if target is not None and same(target, wanted):
@@ -159,6 +169,8 @@ def of_statements(wrong: str, right: str) -> list[str]:
         return ["mask" if masks else "place"]
     if type(mine) is not type(good) or type(getattr(mine, "op", None)) is not type(getattr(good, "op", None)):
         value, wanted = whole(mine, value), whole(good, wanted)                # dx *= r for dx /= r
+    elif added and counter(mine) and counter(good):
+        return ["place"]                                         # where to go on
     elif isinstance(good, ast.AugAssign) and isinstance(good.op, ast.Mult | ast.Div):
         return changes(value, wanted, "" if tensor(wanted) and not tensor(value) else "*")
     return changes(value, wanted)
@@ -172,9 +184,22 @@ def whole(node: ast.stmt, value: ast.expr) -> ast.expr:
                      mode="eval").body
 
 
+def tensor_names(names: Collection[str], *nodes: ast.AST) -> None:
+    """Gives tensors that are called like numbers another name, n_ for n, in the trees themselves."""
+    for n in (n for node in nodes for n in ast.walk(node)):
+        if isinstance(n, ast.Name) and n.id in names and constant(n):
+            n.id += "_"
+
+
 def tensor(node: ast.expr) -> bool:
     """Whether an expression is a product of variables."""
     return all(operand(f) for _, f in factors(node))
+
+
+def counter(node: ast.stmt) -> bool:
+    """Whether a number is added to a variable that is no gradient."""
+    return isinstance(node, ast.AugAssign) and isinstance(node.op, ast.Add) and constant(node.value) \
+        and isinstance(node.target, ast.Name) and not GRADIENT.match(node.target.id)
 
 
 OPERATORS: dict[type[ast.operator], str] = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.MatMult: "@",
@@ -194,7 +219,7 @@ def of_heads(wrong: str, right: str) -> list[str]:
         return []
     a, b = (ast.parse(f"{text} pass").body[0] for text in (wrong, right))
     if isinstance(a, ast.If) and isinstance(b, ast.If):
-        return changes(a.test, b.test, "*") or ["path"]
+        return of_rounds(a.test, b.test) or changes(a.test, b.test, "*") or ["path"]
     if not isinstance(a, ast.For) or not isinstance(b, ast.For):
         return []
     if same(a, b):
@@ -206,6 +231,13 @@ def of_heads(wrong: str, right: str) -> list[str]:
         return ["backwards"]                                     # every step with the values of another
     return ["fewer rounds" if len(mine) < len(good) else "more rounds" if len(mine) > len(good) else
             "fewer rounds" if len(ast.unparse(a.iter)) >= len(ast.unparse(b.iter)) else "more rounds"]
+
+
+def of_rounds(a: ast.expr, b: ast.expr) -> list[str]:
+    """What was changed in a condition that chooses rounds of a loop: others of them, or fewer; [] if it does not."""
+    if not any(isinstance(test, ast.Compare) and isinstance(test.ops[0], ast.Eq | ast.In) for test in (a, b)):
+        return []
+    return ["place" if any(isinstance(n, ast.Mod) for n in ast.walk(a)) else "path"]
 
 
 def rounds(node: ast.expr) -> list[Any]:
@@ -241,7 +273,9 @@ def kinds_of_line(text: str) -> tuple[str, ...]:
         known = ("wrong-argument", "wrong-operand", "wrong-local-rule")       # f(W x + b)
     else:
         known = ("wrong-operand", "wrong-local-rule") if products else ("wrong-local-rule", "wrong-operand")
-    if function_of(value) in LAYOUTS or function_of(value) == "reshape":
+    if calls & {"reshape", "repeat", "tile"}:
+        known = ("wrong-axis", "scatter", "transposed-result", *known)
+    elif function_of(value) in LAYOUTS:
         known = ("transposed-result", "wrong-axis", "scatter", *known)
     if isinstance(value, ast.Subscript) and any(isinstance(n, ast.Slice) and (n.lower or n.upper)
                                                 for n in ast.walk(value.slice)):

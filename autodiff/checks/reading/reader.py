@@ -7,19 +7,24 @@ read is found in their own names (`rewriting`).
 
 from __future__ import annotations
 
+import ast
 import warnings
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from autodiff.checks.budget import Budget
-from autodiff.checks.manual import meant, value_named, wanted_by
+from autodiff.checks.manual import meant
+from autodiff.checks.reading.blame import renames, unpacked
 from autodiff.checks.reading.constants import NOTHING
-from autodiff.checks.reading.elsewhere import Elsewhere
+from autodiff.checks.reading.edits import additions, substitutions
+from autodiff.checks.reading.elsewhere import Elsewhere, arguments_of, generic
 from autodiff.checks.reading.findings import RIGHT, SCALED, UNKNOWN, WRONG, Reading, ReadLine
 from autodiff.checks.reading.hooks import OPAQUE, Spot
 from autodiff.checks.reading.known import Knowledge
+from autodiff.checks.reading.measured import measured
 from autodiff.checks.reading.quantities import CLOSE, COTANGENT, INNER, VALUE, Match
 from autodiff.checks.reading.repair import Fix, Repairs
 from autodiff.checks.reading.replacing import Outputs
@@ -27,13 +32,13 @@ from autodiff.checks.reading.rewriting import right_line
 from autodiff.checks.reading.status import right, same
 from autodiff.checks.reading.their_code import Change, Program, Stopped, UnreadableError
 from autodiff.checks.reading.trials import Trials
-from autodiff.errors import AutodiffError, ReplayError
-from autodiff.leaks import refuse_leaks
+from autodiff.errors import AutodiffError
 from autodiff.record import Record
 from autodiff.tape import Tape
 from autodiff.tensor import Tensor
 
 SECONDS = 2.0
+FOR_NAMES = 0.2            # seconds, for a step that a line lacks which only gives another name
 FOR_VALUES = 0.3           # of this, for values that belong in a line; the rest for changes of the lines
 
 
@@ -106,8 +111,14 @@ class Reader:
                 self.keys[key] = r
         self.knowledge.wanted = set(self.keys.values())
         targets = {key: self.knowledge.cotangents[r] for key, r in self.keys.items()}
+        mine = np.asarray(self.knowledge.values[self.loss])
+        losses = {key: mine for key, value in self.returned.items()      # if right, so is, as a rule, what reaches it
+                  if isinstance(value, np.ndarray | np.generic | float) and self.record_of(key) in (None, self.loss)
+                  and mine and right(value, mine)}
+        self.watched = {**self.keys, **dict.fromkeys(losses, self.loss)}
+        targets |= losses
         elsewhere = Elsewhere(program, self.knowledge, lambda at: arguments_of(function, tape, at, more),
-                              self.gradients, self.keys)
+                              self.gradients, self.watched)
         soon = budget.part(FOR_VALUES * budget.left)
         self.repairs = Repairs(program, arguments, self.gradients, targets, self.knowledge, soon, elsewhere)
 
@@ -124,7 +135,7 @@ class Reader:
         if not isinstance(returned, Mapping):
             return {}
         found = {}
-        for key in self.keys:
+        for key in self.watched:
             value = returned.get(key)
             value = value.data if isinstance(value, Tensor) else value
             if isinstance(value, np.ndarray | np.generic | float | int | list):
@@ -149,7 +160,10 @@ class Reader:
             return Reading(self.lines(None), forward=forward, left_numpy=said,
                            sentence=join(forward, f"It cannot be read line by line: {said}."))
         fix, expected, small, change = self.mended(repairs)
-        spot = fix.spot if fix else self.suspect()
+        unused = repairs.likely.unused() if fix is None or (fix.fixed != repairs.wrong and not expected) else None
+        if unused is not None:
+            fix, small, change = None, False, {}
+        spot = fix.spot if fix else unused or self.suspect()
         if spot is None:
             return Reading(self.lines(None), forward=forward, sentence=forward)
         lines = self.lines(spot)
@@ -168,7 +182,8 @@ class Reader:
                             f"It should read: {second_expected}" if second_expected else ""),
                        self.stands_for(fix) if fix else None,
                        second, second_expected, small,
-                       fix is not None and fix.known is not None and fix.known.kind == VALUE)
+                       fix is not None and fix.known is not None and fix.known.kind == VALUE,
+                       self.measured(fix) if fix and not expected else "")
 
     def mended(self, repairs: Repairs) -> tuple[Fix | None, str, bool, dict[Spot, Change]]:
         """What puts right what can be put right; the line as it should read, whether a small change, and what it does.
@@ -179,33 +194,78 @@ class Reader:
         fix: Fix | None = repairs.search()
         expected, small, change = right_line(repairs, fix) if fix else ("", False, {})
         whole = fix is not None and fix.fixed == repairs.wrong
+        alias = fix is not None and fix.spot.kind == "value" and renames(fix.spot.expression) \
+            and not unpacked(fix.spot)
+        moved = None if whole and expected else repairs.moved(self.budget)
+        if fix is not None and whole and self.is_nothing(fix.spot):
+            return fix, expected, small, change
         trials = Trials(repairs, self.budget)
+        if moved is not None:
+            said = trials.of(moved.spot, substitutions, repairs.wrong, self.budget)       # they may have a name for it
+            return (said[0].fix, said[0].text, True, {}) if said else (moved, "", False, {})
+        if fix is not None and whole and not small and alias:
+            said = trials.of(fix.spot, additions, repairs.wrong, self.budget.part(FOR_NAMES))
+            if said:
+                return said[0].fix, said[0].text, True, {}
         final = fix is not None and fix.known is not None and fix.known.record in self.knowledge.wanted
-        tried = trials.search(before=fix.tick, sizes=fix.how == "scale", final=final) if fix and whole and small \
+        tried = trials.search(before=fix, final=final) if fix and whole and small and fix.spot.main \
             else trials.search()
         if tried is None and fix is not None and not whole:
             tried = trials.search(fix.fixed)
+        used = trials.at_the_use(tried.fix if tried else fix, repairs.wrong) if tried or (fix and whole) else None
+        if used is not None:
+            return used.fix, used.text, True, {}
         self.blamed = repairs.blame.suspects(repairs.wrong, None, True)
-        if tried is None and whole and fix and not small and final:
+        repairs.budget = self.budget                       # all that is left
+        if tried is None and whole and fix and not small and final and not alias:
             earlier = repairs.before(fix)                  # any line is repaired by the very gradient that it makes
             if earlier is not None:
                 return earlier, *right_line(repairs, earlier)
-        if tried is None and fix is not None and not small and self.covers(fix):
+        if tried is None and fix is not None and not small and self.covers(fix, expected):
             fix = None
-        if tried and whole and fix and fix.how == "scale" and fix.tick < tried.fix.tick and not repairs.unlikely(fix):
+        if tried and whole and fix and fix.how == "scale" and fix.tick < tried.fix.tick \
+                and not repairs.likely.unlikely(fix):
             tried = None
-        if tried and not (small and fix and fix.fixed >= tried.fix.fixed and fix.tick <= tried.fix.tick):
+        if tried is None and fix is not None and whole and not small and unpacked(fix.spot):
+            inner = repairs.inside(fix)
+            if inner is not None:
+                return inner, *right_line(repairs, inner)
+        if tried and not (small and fix and fix.fixed >= tried.fix.fixed and fix.tick <= tried.fix.tick
+                          and (fix.spot.main or not tried.fix.spot.main)):
             return tried.fix, tried.text, True, {tried.fix.spot: tried.fix.change} if tried.fix.change else {}
+        if fix and fix.how == "known" and not expected and (term := repairs.likely.strange_term(fix)):
+            return replace(fix, spot=term), "", False, {fix.spot: fix.change} if fix.change else {}
         return (fix, expected, small, change) if fix else (None, "", False, {})
 
-    def covers(self, fix: Fix) -> bool:
+    def covers(self, fix: Fix, expected: str) -> bool:
         """Whether a repair only covers a mistake before it: it puts a known value where what is read is strange."""
         levels = self.repairs.blame.levels
         level = levels.get(fix.spot, 0)
         before = [spot for n, spot in self.blamed if 0 < n < (level or np.inf)
                   and self.repairs.first.seen[spot].ticks[0] < fix.tick and spot.node is not fix.spot.node]
         final = fix.known is not None and fix.known.record in self.knowledge.wanted
-        return bool(before) and fix.how == "known" and ((level > 1 and final) or fix.fixed != self.repairs.wrong)
+        untold = not expected and not renames(fix.spot.expression) and any(
+            spot.name in fix.spot.reads and spot in self.repairs.blame.unknown and self.goes_back(spot)
+            for spot in before)
+        return bool(before) and fix.how == "known" and ((level > 1 and (final or untold))
+                                                        or fix.fixed != self.repairs.wrong)
+
+    def measured(self, fix: Fix) -> str:
+        """What was changed by the numbers of the line and those that belong there."""
+        yours = self.repairs.first.seen[fix.spot].values
+        if fix.values is None or not fix.at < min(len(yours), len(fix.values)):
+            return ""
+        return measured(yours[fix.at], fix.values[fix.at], self.knowledge)
+
+    def is_nothing(self, spot: Spot) -> bool:
+        """Whether a line computes nothing but zeros, from variables: 0 * dz."""
+        return isinstance(spot.expression, ast.BinOp) and not any(map(np.any, self.repairs.first.seen[spot].values))
+
+    def goes_back(self, spot: Spot) -> bool:
+        """Whether a line reads a gradient: it is a step of the way back."""
+        of_gradients = {other.name for other, status in self.repairs.statuses.items()
+                        if status.match is not None and status.match.known.kind == COTANGENT}
+        return bool(spot.reads & of_gradients)
 
     def stands_for(self, fix: Fix) -> Record | None:
         """What the wrong value should be, of the forward pass; if the tape does not know it, the first made of it."""
@@ -311,6 +371,8 @@ class Reader:
         elif fix and fix.known is not None and fix.known.called:
             parts.append(f"What belongs there is {fix.known.called}"
                          + ("" if abs(fix.factor - 1) < CLOSE else f" times {fix.factor:.6g}") + ".")
+        elif fix and fix.how == "moment":
+            parts.append("Its values are those of another moment: of a step before or after, or in reverse order.")
         elif fix and fix.how == "scale" and abs(fix.factor) < NOTHING:
             parts.append("It is right without this.")
         elif fix and fix.how == "scale":
@@ -336,29 +398,3 @@ def equals(match: Match | None) -> str:
 def join(*texts: str) -> str:
     """Texts, one below the other."""
     return "\n".join(text for text in texts if text)
-
-
-def arguments_of(function: Callable[..., Any], tape: Tape, values: Mapping[Record, Any],
-                 more: Mapping[str, Any]) -> dict[str, Any]:
-    """What the function asks for, in float64."""
-    arguments = {}
-    for name, parameter in wanted_by(function).items():
-        value = value_named(tape, name, values)
-        value = more.get(name) if value is None else value
-        if value is not None:
-            value = np.asarray(value)
-            arguments[name] = value.astype(np.float64) if value.dtype.kind == "f" else value
-        elif parameter.default is parameter.empty:
-            raise UnreadableError(f"it asks for {name!r}, which is not on this tape")
-    return arguments
-
-
-def generic(tape: Tape) -> dict[Record, Any]:
-    """Other values for the parameters that are all one number, as biases are at first: they would hide what is what."""
-    rng = np.random.default_rng(0)
-    flat = {r for r in tape.leaves if r.requires_grad and np.size(r.value) > 1 and np.ptp(r.value) == 0}
-    try:
-        refuse_leaks(tape.all, set(flat))
-    except ReplayError:
-        return {}
-    return {r: np.asarray(r.value, np.float64) + 0.3 * rng.normal(size=np.shape(r.value)) for r in flat}

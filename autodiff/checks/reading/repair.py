@@ -20,11 +20,11 @@ from autodiff.checks.reading.blame import Blame, renames
 from autodiff.checks.reading.elsewhere import Elsewhere
 from autodiff.checks.reading.hooks import OPAQUE, Spot
 from autodiff.checks.reading.known import Knowledge
+from autodiff.checks.reading.likely import Likely
+from autodiff.checks.reading.moments import moved, overwriting
 from autodiff.checks.reading.quantities import (
-    CLOSE,
     COTANGENT,
     INNER,
-    LOCAL,
     STEP,
     VALUE,
     Known,
@@ -32,7 +32,7 @@ from autodiff.checks.reading.quantities import (
     shaped_like,
 )
 from autodiff.checks.reading.reach import Reach
-from autodiff.checks.reading.replacing import SHAPINGS, Outputs, added, changing, factor, like, plain
+from autodiff.checks.reading.replacing import SHAPINGS, Outputs, added, changing, factor, like
 from autodiff.checks.reading.status import is_new, right, same, statuses
 from autodiff.checks.reading.their_code import Change, Program, Run, Seen
 
@@ -112,13 +112,14 @@ class Repairs:
         left = budget.left
         self.first: Run = program.run(arguments, self.base, look=True, seconds=left)
         self.cost = left - budget.left
-        self.patience = 20 * self.cost + 0.05
+        self.patience = min(20 * self.cost, 3 * self.cost + 0.5) + 0.05
         self.tried = TRIED
         self.outputs = read(self.first.returned)
         self.wrong = frozenset(k for k, target in targets.items() if not right(self.outputs.get(k), target))
         self.statuses = statuses(self.first.seen, knowledge)
         self.order = sorted(self.first.seen, key=lambda spot: self.first.seen[spot].ticks[0])
         self.reach = Reach(self)
+        self.likely = Likely(self)
 
     @cached_property
     def blame(self) -> Blame:
@@ -159,6 +160,10 @@ class Repairs:
 
     def search(self) -> Fix | None:
         """The best repair: of the line that is wrong first and makes everything right, else the most."""
+        for spot in overwriting(self):
+            adding = added(spot)
+            if adding and (fixed := self.fixed(self.outputs_of({spot: adding}))) == self.wrong:
+                return self.fix(spot, "accumulate", fixed, adding)
         passes = self.passes()
         alias, strange, unsure, neutral, named, *_ = passes
         self.tried = int(np.clip(self.budget.left / (self.cost * len(strange) or 1), 4, TRIED))
@@ -166,58 +171,72 @@ class Repairs:
         whole: list[Fix] = []
         for spots in passes:
             for spot in spots:
-                likely = [f for f in whole if not self.unlikely(f)]
+                likely = [f for f in whole if not self.likely.unlikely(f)]
                 if likely and self.first.seen[spot].ticks[0] > min(f.tick for f in likely) \
-                        and not (self.only_scales(spot) and any(f.spot.name == spot.name for f in likely)):
+                        and not (self.likely.only_scales(spot) and any(f.spot.name == spot.name for f in likely)):
                     continue
-                factor_only = (spots is strange or spots is unsure) and self.scaled_only(spot)
+                factor_only = (spots is strange or spots is unsure) and self.likely.scaled_only(spot)
                 for fix in self.multiples(spot) if factor_only else self.fixes(spot):
-                    if spots is alias and fix.known not in self.statuses[spot].claimed:
+                    if spots is alias and fix.known not in self.statuses[spot].claimed \
+                            and not self.likely.added_to(spot) and not self.likely.for_nothing(spot):
                         continue
                     (whole if fix.fixed == self.wrong else partial).append(fix)
                     if fix.fixed == self.wrong and (spots is neutral or spots is named) \
-                            and not (len(whole) > 1 and self.unlikely(fix)):
+                            and not (len(whole) > 1 and self.likely.unlikely(fix)):
                         return fix
-                    if fix.fixed == self.wrong and not self.unlikely(fix):
+                    if fix.fixed == self.wrong and not self.likely.unlikely(fix):
                         break                              # nothing else in its place does better
                 if self.budget.late:
                     break
-            if whole and ((spots is not strange and spots is not alias) or not all(map(self.unlikely, whole))):
-                return self.earliest(whole)
+            if whole and ((spots is not strange and spots is not alias) or not all(map(self.likely.unlikely, whole))):
+                return self.likely.earliest(whole)
         if whole:
-            return self.earliest(whole)
-        return min(partial, key=lambda f: (-len(f.fixed), self.statuses[f.spot].sure, self.unlikely(f), f.tick),
+            return self.likely.earliest(whole)
+        return min(partial, key=lambda f: (-len(f.fixed), self.statuses[f.spot].sure, self.likely.unlikely(f), f.tick),
                    default=None)
 
     def before(self, fix: Fix) -> Fix | None:
         """The repair of a line before, which is right by itself and may lack a step."""
-        *_, neutral, named, _, _ = self.passes()
-        for spot in (*neutral, *named):
-            if self.first.seen[spot].ticks[0] < fix.tick and spot.node is not fix.spot.node:
-                for other in self.fixes(spot):
-                    if other.fixed == self.wrong and other.how == "known" and not self.unlikely(other):
-                        return other
+        _, _, unsure, neutral, named, _, _ = self.passes()
+        for spot in (*neutral, *named, *unsure):
+            seen, match, here = self.first.seen[spot], self.statuses[spot].match, spot.node is fix.spot.node
+            forward = match is not None and match.known.kind == VALUE              # it is right as it is
+            if seen.ticks[0] >= fix.tick or (here and spot.kind != "increment") or not any(map(np.any, seen.values)):
+                continue
+            for other in self.fixes(spot):
+                known = other.how == "known" and not (here or forward or spot in unsure)
+                if other.fixed == self.wrong and (other.how == "accumulate" or (
+                        known and not self.likely.unlikely(other))):
+                    return other
             if self.budget.late:
                 break
         return None
 
-    def earliest(self, whole: list[Fix]) -> Fix:
-        """The likely repair of the line that is wrong first; of a factor, where a line does nothing else, there."""
-        first = min(whole, key=lambda f: (self.unlikely(f), not self.blame.levels[f.spot],
-                                          self.unlikely(f) and not self.statuses[f.spot].named, f.tick))
-        if first.how != "scale" or plain(first.factor):
-            before = [f for f in whole if f.how == "scale" and f.tick < first.tick and self.forgotten(f)]
-            return min(before, key=lambda f: f.tick, default=first)
-        return next((f for f in whole if f.spot.name == first.spot.name and self.only_scales(f.spot)), first)
+    def moved(self, budget: Budget) -> Fix | None:
+        """The repair of a line whose values are those of another moment."""
+        for spot, change, values in moved(self):
+            if self.fixed(self.outputs_of({spot: change})) == self.wrong and self.wrong:
+                return self.fix(spot, "moment", self.wrong, change, None, 1.0, values)
+            if budget.late:
+                break
+        return None
 
-    def forgotten(self, fix: Fix) -> bool:
-        """Whether a line may lack a minus, a 2 or a half: none of these stands there, and it is more than data."""
-        nodes = list(ast.walk(fix.spot.expression))
-        has_minus = any(isinstance(n, ast.USub) for n in nodes)
-        has_two = any(isinstance(n, ast.Constant) and n.value in (2, 0.5) for n in nodes)
-        return plain(fix.factor) and not (has_minus if fix.factor < 0 else has_two) \
-            and fix.spot in self.blame.unknown and (bool(self.statuses[fix.spot].claimed)
-                                                    or not self.blame.only_data(fix.spot))
+    def inside(self, fix: Fix) -> Fix | None:
+        """The repair of the line of a function of theirs that returns the value that a line only takes from it."""
+        value = self.first.seen[fix.spot].values[fix.at]
+        found: Spot | None = None
+        for spot in self.order:
+            seen = self.first.seen[spot]
+            at = [n for n, tick in enumerate(seen.ticks) if tick < fix.tick and n < len(seen.values)]
+            if spot.kind in ("return", "element") and at and same(seen.values[at[-1]], value):
+                found = spot
+        values = fix.values
+        if found is None or isinstance(found.expression, ast.Name) or values is None \
+                or self.first.seen[found].times != len(values):
+            return None
+        change = changing(found, len(values), lambda n, v: like(values[n], v))
+        fixed = self.fixed(self.outputs_of({found: change}))
+        return self.fix(found, fix.how, fixed, change, fix.known, fix.factor, values) if fixed >= fix.fixed else None
 
     def passes(self) -> tuple[list[Spot], ...]:
         """The spots in the order in which they are suspected.
@@ -237,26 +256,12 @@ class Repairs:
         unsure.sort(key=lambda spot: (self.reach.harmful(spot), self.blame.levels.get(spot, 0)))
         strange = [spot for spot in unsure if self.blame.levels.get(spot)]
         unsure = [spot for spot in unsure if not self.blame.levels.get(spot)]
-        sure = [spot for spot in reversed(main) if self.statuses[spot].sure or self.scaled_only(spot)]
+        sure = [spot for spot in reversed(main) if self.statuses[spot].sure or self.likely.scaled_only(spot)]
         alias = [spot for spot in main if spot.kind == "value" and renames(spot.expression)
-                 and self.statuses[spot].claimed and not self.statuses[spot].named]
+                 and not self.statuses[spot].named and (self.statuses[spot].claimed or self.likely.for_nothing(spot))]
         return (alias, strange, unsure, [spot for spot in sure if not self.statuses[spot].named],
                 [spot for spot in sure if self.statuses[spot].named],
                 [spot for spot in self.order if not spot.main and not self.statuses[spot].sure], partly)
-
-    def scaled_only(self, spot: Spot) -> bool:
-        """Whether a line's value is right but for a factor, as far as no name contradicts it."""
-        status = self.statuses[spot]
-        return not status.sure and status.match is not None and status.match.known.kind in (COTANGENT, VALUE, LOCAL) \
-            and abs(status.match.factor - 1) > CLOSE and not status.claimed \
-            and spot.kind not in ("key", "increment", "whole")
-
-    def only_scales(self, spot: Spot) -> bool:
-        """Whether a line multiplies or divides a variable by a number, which is all that can be wrong there."""
-        node = spot.node
-        return spot.kind == "whole" and isinstance(node, ast.AugAssign) and any(
-            other.kind == "factor" and other.node is node and np.ndim(seen.first) == 0
-            for other, seen in self.first.seen.items())
 
     def multiples(self, spot: Spot) -> Iterator[Fix]:
         """The repairs of one spot by a factor."""
@@ -266,34 +271,21 @@ class Repairs:
         nothing = self.outputs_of({spot: changing(spot, seen.times, lambda n, v: 0 * v)})
         yield from self.scaled(spot, seen, nothing, None, None, self.outputs)
 
-    def unlikely(self, fix: Fix) -> bool:
-        """Whether another line explains it better: a multiple of what nobody knows, a value against the line's name."""
-        status, seen = self.statuses[fix.spot], self.first.seen[fix.spot]
-        if 1 < len(seen.values) == seen.times and fix.values is not None and not status.claimed \
-                and not renames(fix.spot.expression):
-            old, new = seen.values[fix.at], fix.values[fix.at]
-            exact = [m for m in self.knowledge.matches(old) if abs(m.factor - 1) < CLOSE]
-            multiple = self.same_direction([old]) == self.same_direction([new])
-            if exact and (multiple or exact[0].known.kind not in (STEP, INNER)):      # it was right at that moment
-                return True
-        if fix.known is None:
-            return fix.how == "scale" and (status.match is None or not fix.holds)
-        meant = {name for k in status.claimed for name in k.names}
-        return bool(meant and fix.known.names and fix.known.kind == COTANGENT and not meant & fix.known.names)
-
     def fixes(self, spot: Spot) -> Iterator[Fix]:
         """The repairs of one spot that make some gradient right."""
         seen = self.first.seen[spot]
+        summed = spot.kind == "increment" or (spot.kind == "value" and np.asarray(seen.first).dtype.kind == "f")
+        if summed and seen.values and (adding := added(spot)) \
+                and (fixed := self.fixed(self.outputs_of({spot: adding}))):
+            yield self.fix(spot, "accumulate", fixed, adding)
         if not seen.values or np.asarray(seen.values[0]).dtype.kind not in "fb":
             return
         times = seen.times
         nothing = self.outputs_of({spot: changing(spot, times, lambda n, v: 0 * v)})
-        if spot.kind == "value" and (adding := added(spot)) and (fixed := self.fixed(self.outputs_of({spot: adding}))):
-            yield self.fix(spot, "accumulate", fixed, adding)
         status = self.statuses[spot]
         if status.match is None or status.match.known.kind != INNER:        # its sign is the next line's business
             yield from self.scaled(spot, seen, nothing, None, None, self.outputs)
-        if self.only_scales(spot):
+        if self.likely.only_scales(spot):
             return
         for known, values in self.candidates(spot, seen):
             if self.budget.late:

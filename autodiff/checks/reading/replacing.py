@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -22,24 +22,64 @@ def plain(f: float) -> bool:
     return any(abs(abs(f) - g) < CLOSE for g in (0.5, 1, 2))
 
 
+def factors(node: ast.expr) -> Iterator[ast.expr]:
+    """What a product, a quotient or a sum over axes multiplies and divides by; an expression of its own otherwise."""
+    match node:
+        case ast.BinOp(left=left, op=ast.Mult() | ast.Div() | ast.MatMult(), right=right):
+            yield from factors(left)
+            yield from factors(right)
+        case ast.UnaryOp(operand=operand):
+            yield from factors(operand)
+        case ast.Call(func=ast.Attribute(value=value, attr="sum" | "mean" | "reshape" | "ravel")) \
+                if not isinstance(value, ast.Name):
+            yield from factors(value)
+        case _:
+            yield node
+
+
 def added(spot: Spot) -> Change | None:
-    """What adds to what stood at the target before, in place of overwriting it; None if a line has no such target."""
-    statement = spot.node
-    if not isinstance(statement, ast.Assign) or isinstance(statement.targets[0], ast.Tuple | ast.List):
-        return None
+    """What adds to what stood at the target before, in place of overwriting it; None if a line has no such target.
+
+    At an index that stands there more than once, all of its parts are added.
+    """
+    match spot.node:
+        case ast.Assign(targets=[ast.Tuple() | ast.List(), *_]):
+            return None
+        case ast.Assign(targets=[target, *_]) | ast.AugAssign(target=ast.Subscript() as target, op=ast.Add()):
+            where = target.value if isinstance(target, ast.Subscript) else target
+            index = target.slice if isinstance(target, ast.Subscript) else ast.Tuple([], ast.Load())
+        case _:
+            return None
     try:
-        target = compile(ast.unparse(statement.targets[0]), "<target>", "eval")
+        at, place = (compile(ast.unparse(node), "<target>", "eval") for node in (where, index_of(index)))
     except (SyntaxError, ValueError, RecursionError):
         return None
+    again = isinstance(spot.node, ast.AugAssign)
 
     def change(n: int, v: Any) -> Any:
         frame = sys._getframe(2)                      # of their function, which called the hook
         try:
-            return eval(target, frame.f_globals, frame.f_locals) + v
+            old, i = (eval(code, frame.f_globals, frame.f_locals) for code in (at, place))
+            if not isinstance(old, np.ndarray):
+                return v if again else (old[i] if isinstance(target, ast.Subscript) else old) + v
+            new = np.array(old)
+            np.add.at(new, i, v)
+            return new[i] - old[i] if again else new[i]
         except Exception:
             return v
 
     return change
+
+
+def index_of(node: ast.expr) -> ast.expr:
+    """An index as an expression of its own: slices are written out."""
+    match node:
+        case ast.Slice(lower=lower, upper=upper, step=step):
+            parts = [part or ast.Constant(None) for part in (lower, upper, step)]
+            return ast.Call(ast.Name("slice", ast.Load()), parts, [])
+        case ast.Tuple(elts=elements):
+            return ast.Tuple(list(map(index_of, elements)), ast.Load())
+    return node
 
 
 def changing(spot: Spot, times: int, change: Change) -> Change:

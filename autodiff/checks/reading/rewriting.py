@@ -16,8 +16,19 @@ from typing import Any
 import numpy as np
 
 from autodiff.checks.budget import Budget
+from autodiff.checks.reading.arrangements import Operands
+from autodiff.checks.reading.blame import unpacked
 from autodiff.checks.reading.constants import NOTHING, snapped, times
-from autodiff.checks.reading.edits import additions, changes, compiled, evaluating, operands, rewritten, scope_of
+from autodiff.checks.reading.edits import (
+    Shape,
+    additions,
+    changes,
+    compiled,
+    evaluating,
+    operands,
+    rewritten,
+    scope_of,
+)
 from autodiff.checks.reading.hooks import Spot
 from autodiff.checks.reading.known import Knowledge
 from autodiff.checks.reading.quantities import CLOSE
@@ -36,7 +47,7 @@ ENOUGH = 12                # changes that give the right value
 ADDED = 2                  # parts that an addition puts to a line, at least
 LONGER = 2                 # parts that the tape's own step may have more than an addition to their line
 DEEPEST = 8                # operations folded into one line
-Changes = Callable[[str, list[tuple[str, Any]]], Iterator[str]]
+Changes = Callable[[str, Operands, Shape], Iterator[str]]
 MOST: dict[Changes, int] = {changes: 600, additions: 1100}       # how many are looked at, the likeliest first
 
 
@@ -48,9 +59,11 @@ def right_line(repairs: Repairs, fix: Fix) -> tuple[str, bool, dict[Spot, Change
     their variables, or a factor or term added to the line, if that is shorter.
     """
     spot = fix.spot
+    if unpacked(spot):                                      # what it takes apart is made elsewhere
+        return "", False, {}
     if fix.how == "accumulate":
-        text = f"{ast.unparse(spot.node.targets[0])} += {ast.unparse(spot.node.value)}"  # type: ignore[attr-defined]
-        return text, True, {}
+        held = {text for text, value in Scene(repairs, fix).operands or () if np.ndim(value)}
+        return accumulating(spot.node, held), True, {}
     scene = Scene(repairs, fix)
     if scene.operands is None or (fix.how == "scale" and abs(fix.factor) < NOTHING):     # it is to be left out
         return "", False, {}
@@ -78,6 +91,18 @@ def right_line(repairs: Repairs, fix: Fix) -> tuple[str, bool, dict[Spot, Change
         text = f"{spot.name} = {tape}" if at is not scene.spot else rewritten(at, tree)
         return text, False, {at: evaluating(code)}
     return (rewritten(scene.spot, added[0]), True, {scene.spot: evaluating(added[1])}) if added else ("", False, {})
+
+
+def accumulating(statement: ast.AST, arrays: Set[str]) -> str:
+    """An assignment that adds up; if its index is an array, what adds where that names an element more than once."""
+    match statement:
+        case ast.AugAssign(target=ast.Subscript(value=x, slice=i), value=value) | \
+                ast.Assign(targets=[ast.Subscript(value=x, slice=i), *_], value=value) \
+                if isinstance(statement, ast.AugAssign) or ast.unparse(i) in arrays:
+            return f"np.add.at({ast.unparse(x)}, {ast.unparse(i)}, {ast.unparse(value)})"
+        case ast.Assign(targets=[target, *_], value=value):
+            return f"{ast.unparse(target)} += {ast.unparse(value)}"
+    return ""
 
 
 def names_of(text: str) -> set[str]:
@@ -118,8 +143,9 @@ class Scene:
         values = self.fix.values
         if values is None:
             return None, None
-        if self.fix.spot.kind == "increment":
-            return None, sum(values[1:], values[0])
+        if self.fix.spot.kind == "increment":              # of several variables, if their shapes differ
+            alike = all(np.shape(v) == np.shape(values[0]) for v in values)
+            return None, sum(values[1:], values[0]) if alike else None
         if self.spot is self.fix.spot:
             return list(values), None
         before = self.repairs.first.seen[self.fix.spot].values[-1]
@@ -149,10 +175,12 @@ class Scene:
             return []
         mine: list[list[Any]] = []                        # a change, its code, the sum of its values
         once = self.wanted is not None and self.seen.times == 1
+        first = self.total if self.wanted is None else self.wanted[0]
 
         def look(n: int, v: Any) -> Any:
             scope = scope_of(sys._getframe(2))
-            entries = mine[:] if n else self.changed(changes, Budget(SECONDS))
+            shape = np.shape(v) if np.shape(v) == np.shape(first) else None
+            entries = mine[:] if n else self.changed(changes, shape, Budget(SECONDS))
             mine[:] = []
             for entry in entries:
                 if self.stays(entry, n, scope):
@@ -168,8 +196,7 @@ class Scene:
     def stays(self, entry: list[Any], n: int, scope: dict[str, Any]) -> bool:
         """Whether a change may still be the right one, after what it gives this time."""
         try:
-            with np.errstate(all="ignore"):
-                value = eval(entry[1], scope)
+            value = eval(entry[1], scope)
         except Exception:
             return False
         if not isinstance(value, np.ndarray | np.generic | float | int):
@@ -181,11 +208,11 @@ class Scene:
         entry[2] = value if entry[2] is None else entry[2] + value
         return True
 
-    def changed(self, changes: Changes, budget: Budget) -> Iterator[list[Any]]:
+    def changed(self, changes: Changes, shape: Shape, budget: Budget) -> Iterator[list[Any]]:
         """The changes of the line, each once, with their code."""
         text = ast.unparse(self.spot.expression)
         seen = {text}
-        for new in islice(changes(text, self.operands or []), MOST[changes]):
+        for new in islice(changes(text, self.operands or [], shape), MOST[changes]):
             if budget.late:
                 return
             if new not in seen:

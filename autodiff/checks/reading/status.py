@@ -11,7 +11,7 @@ import numpy as np
 
 from autodiff.checks.reading.hooks import Spot
 from autodiff.checks.reading.known import Knowledge
-from autodiff.checks.reading.quantities import CLOSE, INNER, STEP, Known, Match, shaped_like
+from autodiff.checks.reading.quantities import CLOSE, COTANGENT, INNER, STEP, Known, Match, shaped_like
 from autodiff.checks.reading.their_code import Seen
 
 RIGHT = 1e-6               # relative to its largest element, how close a right gradient must come; in float64
@@ -66,11 +66,18 @@ def status(spot: Spot, run: Mapping[Spot, Seen], knowledge: Knowledge) -> Status
         matches += [replace(m, turned=not m.turned) for m in knowledge.matches(together.T)]
     by_name = [m for m in matches if any(m.known is k for k in claimed)]
     best = next(iter(by_name or matches), None)
+    if best is None and together is not None and together.size == 1:        # a number says nothing but by its name
+        best = next((Match(k, 1.0) for k in claimed if k.value.size == 1 and np.any(k.value) and right(
+            np.ravel(together), np.ravel(k.value))), None)
+        by_name = [best] if best else []
     if best is None:
         zero = seen.values and not any(map(np.any, seen.values))
         return Status(None, bool(zero) and (is_new(spot) or begins(spot, run, 1)), False, claimed)
     returned = spot.kind == "key" or any(k.record in knowledge.wanted for k in claimed)
     square = np.shape(together)[:1] == np.shape(together)[1:]
+    if subtracted(spot) and best.known.kind in (COTANGENT, STEP):           # then the negative of a part belongs there
+        less = [replace(m, factor=-m.factor) for m in matches]
+        best = next((m for m in less if abs(m.factor - 1) < CLOSE), replace(best, factor=-best.factor))
     exact = abs(best.factor - 1) < CLOSE and not (best.turned and (returned or square)) and best.known.kind != INNER
     first = best.known.kind == STEP and begins(spot, run)
     told = next((m for m in by_name or matches if m.known.called and m.known.kind not in (STEP, INNER)), None)
@@ -87,6 +94,16 @@ def begins(spot: Spot, run: Mapping[Spot, Seen], least: int = 0) -> bool:
     more = max((run[other].times for other in others if other.kind == "increment"), default=0)
     return spot.kind == "value" and len(ticks) == 1 and more > least \
         and all(run[other].ticks[0] > ticks[0] for other in others)
+
+
+def subtracted(spot: Spot) -> bool:
+    """Whether this is an increment that is taken off."""
+    if spot.kind != "increment":
+        return False
+    if isinstance(spot.node, ast.AugAssign):
+        return isinstance(spot.node.op, ast.Sub)
+    return any(isinstance(n, ast.BinOp) and n.right is spot.expression and isinstance(n.op, ast.Sub)
+               for n in ast.walk(spot.node))
 
 
 def is_new(spot: Spot) -> bool:
@@ -146,11 +163,11 @@ def right(yours: Any, target: Any) -> bool:
     if yours.dtype.kind == "b":
         yours = yours.astype(float)
     allowed = COARSE if yours.dtype.itemsize < 8 and yours.dtype.kind == "f" else RIGHT
-    size = np.max(np.abs(target), initial=0)
-    with np.errstate(all="ignore"):
-        return bool(np.all(np.abs(yours - target) <= allowed * size))
+    size = np.abs(target).max(initial=0)
+    return bool((np.abs(yours - target) <= allowed * size).all())
 
 
 def same(a: Any, b: Any) -> bool:
     """Whether two outputs are equal, to the bit."""
-    return np.shape(a) == np.shape(b) and bool(np.array_equal(a, b, equal_nan=True))
+    a, b = np.asarray(a), np.asarray(b)
+    return a.shape == b.shape and bool(np.all((a == b) | ((a != a) & (b != b))))

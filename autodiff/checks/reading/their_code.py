@@ -26,6 +26,7 @@ from autodiff.sites import is_ours, short_path
 
 LIBRARIES = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
 MOST = 64e6                # bytes of values kept of one run
+GROWN = 100                # times as many elements as any value had before: a change after which arrays grow on and on
 
 
 class UnreadableError(AutodiffError, ValueError):
@@ -107,6 +108,7 @@ class Program:
         self.tick = self.calls = 0
         self.budget = Budget(np.inf)
         self.kept = 0.0
+        self.largest = 1000                                # elements of a value
         self.draws = True                                  # from NumPy's own random numbers, until a run did not
         self.generators: list[np.random.Generator] = []
         self.namespaces: dict[int, dict[str, Any]] = {}
@@ -144,7 +146,8 @@ class Program:
         own, states = before
         if own is not None:
             now = np.random.get_state(legacy=False)  # noqa: NPY002
-            self.draws = str(now) != str(own) or not np.array_equal(now["state"]["key"], own["state"]["key"])
+            self.draws = now["state"]["pos"] != own["state"]["pos"] or now["has_gauss"] != own["has_gauss"] \
+                or not np.array_equal(now["state"]["key"], own["state"]["key"])
             np.random.set_state(own)  # noqa: NPY002
         for generator, state in zip(self.generators, states, strict=True):
             generator.bit_generator.state = state
@@ -157,18 +160,23 @@ class Program:
         if value is None:
             return None
         spot = self.spots[i]
-        if not self.looking and spot not in self.changes:
+        if not (self.looking or spot in self.changes):
             return value
         if spot.kind in OPAQUE:
             if self.looking:
                 self.tick += 1
                 self.seen.setdefault(spot, Seen()).ticks.append(self.tick)
-            return self.changes[spot](0, value) if spot in self.changes else value
+            if spot in self.changes:
+                n = self.counts[spot] = self.counts.get(spot, -1) + 1
+                value = self.changes[spot](n, value)
+            return value
         if not isinstance(value, np.ndarray | np.generic | float | int) or isinstance(value, bool):
             return value
         if spot in self.changes:
             n = self.counts[spot] = self.counts.get(spot, -1) + 1
             new = self.changes[spot](n, value)
+            if np.size(new) > GROWN * self.largest:
+                raise Stopped
             if spot.kind == "whole" and isinstance(value, np.ndarray) and new is not value:
                 value[...] = new
             else:
@@ -182,6 +190,7 @@ class Program:
         seen = self.seen.get(spot)
         if seen is None:
             seen = self.seen[spot] = Seen(first=np.array(value))
+            self.largest = max(self.largest, seen.first.size)
         self.tick += 1
         seen.ticks.append(self.tick)
         if spot.kind == "increment" and seen.values and np.shape(seen.values[0]) == np.shape(value):

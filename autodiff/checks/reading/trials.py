@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import sys
+from bisect import bisect
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import chain
@@ -17,11 +18,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from autodiff.checks.budget import Budget
-from autodiff.checks.reading.blame import renames
+from autodiff.checks.reading.arrangements import Operands
+from autodiff.checks.reading.blame import renames, unpacked
 from autodiff.checks.reading.edits import (
+    Shape,
     additions,
     compiled,
     evaluating,
+    heads,
     local,
     operands,
     rewritten,
@@ -29,18 +33,32 @@ from autodiff.checks.reading.edits import (
     substitutions,
 )
 from autodiff.checks.reading.hooks import HEADS, Spot
+from autodiff.checks.reading.quantities import COTANGENT, STEP
 from autodiff.checks.reading.repair import Fix, Repairs
+from autodiff.checks.reading.status import FEWEST, right
 
 SECONDS = 1.4              # for all of it
 SECONDS_BEFORE = 0.2       # for the lines before one that a small change puts right already
+TIMES = 40                 # a choice is looked at
 RUNS = 400                 # of changed lines, for each line and sort of change
 FEW = 2                    # lines where no wrongness begins, of which it is tried whether something was left out
-Texts = Callable[[str, list[tuple[str, Any]]], Iterator[str]]
+Texts = Callable[[str, Operands, Shape], Iterator[str]]
 
 
-def completions(rhs: str, others: list[tuple[str, Any]]) -> Iterator[str]:
+def signs(rhs: str, others: list[tuple[str, Any]], shape: tuple[int, ...] | None = None) -> Iterator[str]:
+    """A plus for a minus, or the other way round."""
+    tree = ast.parse(rhs, mode="eval").body
+    for node in ast.walk(tree):
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add | ast.Sub):
+            was = node.op
+            node.op = ast.Sub() if isinstance(was, ast.Add) else ast.Add()
+            yield ast.unparse(tree)
+            node.op = was
+
+
+def completions(rhs: str, others: Operands, shape: Shape = None) -> Iterator[str]:
     """The additions after which a line makes something that the tape knows: only these are run."""
-    return additions(rhs, others)
+    return additions(rhs, others, shape)
 
 
 class Trial(NamedTuple):
@@ -65,31 +83,44 @@ class Trials:
         self.repairs, self.budget = repairs, budget.part(SECONDS)
         self.blame = repairs.blame
 
-    def recognised(self, value: Any, before: Any) -> bool:
-        """Whether the tape knows a value that a spot would make, added to what was there before."""
+    def recognised(self, value: Any, before: Any, now: Any) -> bool:
+        """Whether the tape knows a value that a spot would make, added to what was there before.
+
+        Up to a factor, if it is no multiple of what the spot makes now.
+        """
         if not isinstance(value, np.ndarray | np.floating):
             return False
-        known = self.repairs.knowledge.recognised
-        return known(value + before) if np.any(before) and np.shape(value) == np.shape(before) else known(value)
+        knowledge = self.repairs.knowledge
+        if np.any(before) and np.shape(value) == np.shape(before):
+            return knowledge.recognised(value + before)
+        return knowledge.recognised(value) or (np.size(value) >= FEWEST and any(
+            m.known.kind in (COTANGENT, STEP) for m in knowledge.matches(value))
+            and self.repairs.same_direction([value]) != self.repairs.same_direction([np.asarray(now)]))
 
     # ---- trying
 
-    def search(self, goal: frozenset[Any] | None = None, before: int | None = None, sizes: bool = True,
+    def search(self, goal: frozenset[Any] | None = None, before: Fix | None = None,
                final: bool = False) -> Trial | None:
         """The likeliest small change that makes these gradients right, by default all that are wrong.
 
-        With `before` only lines that ran before this moment are looked at, and those that make `sizes` only on demand;
-        for lines that lack something only if what is repaired then is `final`, a gradient that is returned.
+        With `before` only lines that ran before this repair are looked at, and those that make sizes only if it is one
+        of a factor; for lines that lack something only if what is repaired then is `final`, a gradient that is
+        returned, or if it reads a value that is not what its name says.
         """
         goal = goal or self.repairs.wrong
         if before is not None:
             self.budget = self.budget.part(SECONDS_BEFORE)
-        suspects = self.blame.suspects(goal, before, sizes)
+        suspects = self.blame.suspects(goal, before.tick if before else None, before is None or before.how == "scale",
+                                       before.spot.reads if before else frozenset())
         origins, next_to, last = ([spot for level, spot in suspects if level == n] for n in (1, 2, 3))
+        data = [spot for spot in origins if spot.kind == "value" and self.blame.only_data(spot)
+                and not renames(spot.expression) and not self.repairs.statuses[spot].claimed] if before is None else []
+        origins, next_to = [spot for spot in origins if spot not in data], next_to + data
         rest = [spot for level, spot in suspects if level not in (1, 2, 3)]
         read = {name for spot in origins if spot in self.blame.unknown for name in spot.reads}
         lacking = [spot for spot in rest if spot.name in read and spot.kind == "value"
-                   and not self.repairs.statuses[spot].named][:FEW]          # known for what it is, but not all of it
+                   and not self.repairs.statuses[spot].named]                # known for what it is, but not all of it
+        lacking = sorted(lacking, key=lambda spot: not renames(spot.expression))[:FEW]
         turns = [(origins, local), (origins, substitutions), (origins, completions), (lacking, completions),
                  (next_to, local), (next_to, substitutions), (next_to, completions), (last + rest, local),
                  (origins, additions), (next_to, additions), (last + rest, substitutions),
@@ -97,7 +128,11 @@ class Trials:
         if before is not None:                             # a line below is repaired by a small change already
             lacking = [spot for level, spot in sorted(suspects, key=lambda found: found[0]) if renames(spot.expression)
                        or (level and spot in self.blame.unknown and not self.blame.only_data(spot))]
-            turns = [([spot for _, spot in suspects], local), (lacking if final else [], additions)]
+            odd = [spot for spot in origins if spot in self.blame.unknown]
+            half = [spot for spot in origins if spot.name in before.spot.reads and not self.blame.only_data(spot)]
+            named = [spot for spot in half if self.repairs.statuses[spot].claimed]
+            turns = [([spot for _, spot in suspects], local), (odd, substitutions), (half, completions),
+                     (lacking if final else named, additions)]
         for chosen, texts in turns:
             found: list[Trial] = []
             for i, spot in enumerate(chosen):
@@ -106,18 +141,55 @@ class Trials:
                 share = self.budget.left / (len(chosen) - i) / 2
                 found += self.of(spot, texts, goal, Budget(max(2 * share, 0.02)))
             if found:
-                return min(found, key=self.preference)
+                best = min(found, key=self.preference)
+                return best if best.fix.spot.main else self.at_the_call(best, goal)
         return None
+
+    def at_the_call(self, trial: Trial, goal: frozenset[Any]) -> Trial:
+        """A change of the call of a function of theirs that does what a change within it does, if there is one."""
+        for spot in self.callers(trial.fix.spot):
+            for texts in (local, substitutions):
+                if found := self.of(spot, texts, goal, self.budget):
+                    return found[0]
+        return trial
+
+    def at_the_use(self, fix: Fix | None, goal: frozenset[Any]) -> Trial | None:
+        """A changed sign where a value is used, rather than where it is made: a line may make it with either."""
+        if fix is None or not fix.spot.name or self.repairs.statuses[fix.spot].claimed or fix.spot.kind != "value":
+            return None
+        old = self.repairs.first.seen[fix.spot].first
+        now = self.repairs.run({fix.spot: fix.change}, look=True).seen.get(fix.spot) if fix.change else None
+        if now is None or np.asarray(old).dtype.kind != "f" or not np.any(old) or not right(now.first, -old):
+            return None
+        for spot in self.repairs.order:
+            sums = any(isinstance(n, ast.Add | ast.Sub) for n in ast.walk(spot.expression))
+            if sums and spot.kind in ("value", "element", "return") and spot.function == fix.spot.function \
+                    and fix.spot.name in spot.reads and self.blame.levels.get(spot) \
+                    and (found := self.of(spot, signs, goal, self.budget)):
+                return found[0]
+        return None
+
+    def callers(self, inner: Spot) -> list[Spot]:
+        """The lines that call the function that a line is in: what they make is made right after."""
+        seen = self.repairs.first.seen
+        made = sorted((tick, n) for n, spot in enumerate(self.repairs.order) if spot.main and spot.kind != "index"
+                      for tick in seen[spot].ticks)
+        after = (bisect(made, (tick, 0)) for tick in seen[inner].ticks)
+        return [self.repairs.order[n] for n in dict.fromkeys(made[i][1] for i in after if i < len(made))]
 
     def preference(self, trial: Trial) -> Any:
         """Which of several changes that do the same comes first."""
         spot = trial.fix.spot
         status = self.repairs.statuses[spot]
-        return -len(trial.fix.fixed), status.sure, not status.claimed, trial.fix.tick
+        data = spot.kind == "value" and self.blame.only_data(spot) and not renames(spot.expression)
+        return -len(trial.fix.fixed), status.sure, not spot.main, not status.claimed, data, trial.fix.tick
 
     def of(self, spot: Spot, texts: Texts, goal: frozenset[Any], stop: Budget) -> list[Trial]:
         """The changes of one line that make these gradients right."""
         repairs = self.repairs
+        kept = spot.kind == "element" and isinstance(spot.expression, ast.Name) and repairs.statuses[spot].sure
+        if unpacked(spot) or (kept and texts is local):    # it may be another variable, but not another value of this
+            return []
         for text, code in self.variants(spot, texts, stop):
             change = {spot: evaluating(code)}
             fixed = repairs.fixed(repairs.outputs_of(change))
@@ -132,7 +204,7 @@ class Trials:
         return []
 
     def variants(self, spot: Spot, texts: Texts, stop: Budget) -> list[tuple[str, Any]]:
-        """The changes of a line whose results differ from its own and from each other's, the first times it runs.
+        """The changes of a line whose results differ from its own and from each other's, the first times or the last.
 
         Of `completions` only those after which it makes something that the tape knows.
         """
@@ -141,6 +213,8 @@ class Trials:
         if whole is not None:
             now, added = (self.repairs.first.seen[s].first for s in (whole, spot))
             before = now - added if np.shape(now) == np.shape(added) else 0
+        times = self.repairs.first.seen[spot].times        # a choice may differ anywhere
+        chosen = set(range(TIMES)) if spot.kind == "choice" else {0, 1, times - 1}
         kept: dict[str, tuple[Any, list[Any]]] = {}
         mine: list[Any] = []
         spots = [other for other in self.repairs.order if other.function == spot.function]
@@ -149,18 +223,17 @@ class Trials:
         def mark(code: Any, scope: dict[str, Any], v: Any) -> Any:
             """What tells the result of a change from others; None if it does not fit here."""
             try:
-                with np.errstate(all="ignore"):
-                    value = eval(code, scope)
+                value = eval(code, scope)
             except Exception:
                 return None
             if not fits(value, v, texts is local, isinstance(spot.node, HEADS)):
                 return None
-            if texts is completions and len(mine) == 1 and not self.recognised(value, before):
+            if texts is completions and len(mine) == 1 and not self.recognised(value, before, v):
                 return None
             return fingerprint(value)
 
         def look(n: int, v: Any) -> Any:
-            if len(mine) > 1:
+            if n not in chosen:
                 return v
             frame = sys._getframe(2)
             scope = scope_of(frame)
@@ -172,9 +245,11 @@ class Trials:
             others = list(operands(spots, frame))
             if type(v) is int:                            # a size, another size
                 others = [(f"{name}.shape[{i}]", n) for name, x in others for i, n in enumerate(np.shape(x)[:2])]
-            named = [name for name, _ in others] if type(v) is int and texts is substitutions else []
+            named = [name for name, _ in others] if type(v) is int and texts is substitutions else \
+                list(heads(spot, frame)) if texts is local else []
             seen: set[str] = set()
-            for text in chain(texts(rhs, others), named):
+            shape = np.shape(v) if isinstance(v, np.ndarray | np.generic | float | int) else None
+            for text in chain(texts(rhs, others, shape), named):
                 if len(kept) >= RUNS or stop.late:
                     break
                 if text in seen or (type(v) is int and text.count("*") > rhs.count("*")):
