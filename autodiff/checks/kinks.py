@@ -7,7 +7,9 @@ derivation by hand, so what depends on the choice is not compared.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache
+from inspect import signature
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -190,13 +192,29 @@ def kinks_of(tape: Iterable[Record], value: Callable[[Any], Any], noise: Callabl
         operand = operand_of(r)
         assert r.op is not None and operand is not None
         with np.errstate(all="ignore"):
-            distance, moved = KINKS[r.op](*(value(x) for x in r.inputs), *(noise(x) for x in r.inputs), **r.options)
+            operands, options = parted(r)
+            distance, moved = KINKS[r.op](*map(value, operands), *map(noise, operands), **options)
             mask = np.asarray(distance <= WIDTHS * moved)
         if mask.any():
             shape = np.shape(operand.value)
             width = np.broadcast_to(WIDTHS * moved, mask.shape)
             found.append(Kink(r, operand, onto(mask, shape), onto(width * mask, shape)))
     return found
+
+
+def parted(r: Record) -> tuple[Sequence[Any], dict[str, Any]]:
+    """The operands whose values matter to a kink, and the settings, also those that were given by position."""
+    assert r.op is not None
+    n, names = parameters(r.op)
+    return r.inputs[:n], {**dict(zip(names[n:], r.inputs[n:])), **r.options}
+
+
+@cache
+def parameters(op: Op) -> tuple[int, list[str]]:
+    """Of how many operands a kink asks the value, and the noise; and what the operation calls what it is given."""
+    asked = [p for p in signature(KINKS[op]).parameters.values()
+             if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD]
+    return len(asked) // 2, [*signature(op.forward).parameters]
 
 
 def onto(mask: Any, shape: tuple[int, ...]) -> Any:

@@ -340,6 +340,18 @@ def test_both_values_are_acceptable_at_a_kink():
     assert compare(ad.relu(w[:1]).sum() + 0 * w[1], {"w": [1.0, 0.0, 0.0]}).ok
 
 
+@pytest.mark.parametrize("f", [
+    lambda x: ad.leaky_relu(x, 0.1), lambda x: ad.elu(x, 0.5), lambda x: ad.hardtanh(x, -0.5, 0.7),
+    lambda x: np.clip(x, -0.5, 0.7), lambda x: np.linalg.norm(x, None, 1), lambda x: np.std(x, 0),
+], ids=["leaky_relu", "elu", "hardtanh", "clip", "norm", "std"])
+def test_settings_may_be_given_by_position(f):
+    x = ad.Tensor(np.random.default_rng(0).normal(size=(3, 4)), requires_grad=True, name="x")
+    loss = (f(x) ** 2).sum()
+    (g,) = ad.gradients(loss, [x])
+    assert ad.compare(loss, {"x": g}).ok
+    assert not ad.compare(loss, {"x": 2 * g}).ok
+
+
 def test_nothing_but_kinks_is_undecided():
     w = ad.Tensor(np.zeros(2), True)
     report = compare(ad.relu(w).sum(), {"w": [1.0, 1.0]})

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ast
+
 import numpy as np
 import pytest
 
 import autodiff as ad
 from autodiff.checks.reading import trials
+from autodiff.checks.reading.edits import additions, changes, local, substitutions
 from autodiff.checks.reading.line_kinds import kind_of
 from autodiff.checks.reading.reader import read
 from tests.battery.rates import quoted
@@ -75,3 +78,16 @@ def test_a_pair_is_never_more_than_possible() -> None:
     loss, values = case.recorded()
     found = ad.compare(loss, case.gradients(values)).explanations
     assert all(e.confidence == "possible" for e in found if e.kind == "two")
+
+
+@pytest.mark.parametrize("texts", [local, substitutions, additions, trials.completions, changes])
+def test_no_change_makes_a_shape_of_many_axes(texts):
+    """np.full(p.shape * 7, 0) would fill the memory of any machine."""
+    others = [("p", np.ones((7, 3))), ("m", 7), ("n", 3)]
+    tried = list(texts("np.full(p.shape, 0.1 / n) + np.zeros(np.shape(p))", others, (7, 3)))
+    assert tried or texts is trials.completions
+    for text in tried:
+        for node in ast.walk(ast.parse(text, mode="eval")):
+            shapes = [n for n in ast.walk(node) if getattr(n, "attr", "") == "shape"]
+            assert not (isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult) and any(
+                n in (node.left, node.right) for n in shapes)), text

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from autodiff.checks.reading.arrangements import Operands, exchanged, layouts, ranges, shares, sizes
+from autodiff.checks.reading.expressions import function_of
 from autodiff.checks.reading.hooks import HEADS, Spot
 from autodiff.checks.reading.their_code import Change
 
@@ -194,7 +195,7 @@ def parts(rhs: str) -> tuple[Callable[[ast.expr, str], str], list[ast.expr], ast
     """What puts a text in place of a node, the operands, the whole expression, and its nodes."""
     tree = ast.parse(rhs, mode="eval").body
     negated = {n.operand for n in ast.walk(tree) if isinstance(n, ast.UnaryOp) and isinstance(n.operand, ast.Constant)}
-    nodes = sorted((n for n in ast.walk(tree) if isinstance(n, ast.expr) and n not in negated),
+    nodes = sorted((n for n in ast.walk(tree) if isinstance(n, ast.expr) and n not in negated and not is_shape(n)),
                    key=lambda n: not isinstance(n, ast.UnaryOp))
     operands: list[ast.expr] = [n for n in nodes if isinstance(n, ast.Name | ast.Subscript | ast.Attribute) and plain(n)
                 and not (isinstance(n, ast.Name) and n.id == "np")]
@@ -203,6 +204,11 @@ def parts(rhs: str) -> tuple[Callable[[ast.expr, str], str], list[ast.expr], ast
         return f"{rhs[:node.col_offset]}({new}){rhs[node.end_col_offset:]}"
 
     return instead, operands, tree, nodes
+
+
+def is_shape(node: ast.expr) -> bool:
+    """Whether this is a shape, which is no number: 7 times a shape is that of an array without end."""
+    return (isinstance(node, ast.Attribute) and node.attr == "shape") or function_of(node) == "shape"
 
 
 def edited(node: ast.expr) -> Iterator[str]:

@@ -20,5 +20,6 @@ LABELS: dict[str, Labels] = {
     "dev2": beside("dev2"),
     "dev3": beside("dev3"),
     "dev4": beside("dev4"),
+    "dev5": beside("dev5"),
     "held": beside("held"),
 }
