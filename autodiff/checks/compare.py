@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -12,11 +13,13 @@ import numpy as np
 from autodiff.checks.differences import derivative, richardson
 from autodiff.checks.doctor.backprop import Backprop, fit
 from autodiff.checks.doctor.diagnosis import BUDGET, Diagnosis, diagnose
-from autodiff.checks.doctor.evidence import depth, weighed
+from autodiff.checks.doctor.evidence import PLAINLY, depth, weighed
+from autodiff.checks.doctor.explanation import IS
 from autodiff.checks.manual import called_with, misshapen, parts_of, resolved
 from autodiff.checks.noise import TOO_NOISY, Measurement, Reference, measure, precision
 from autodiff.checks.numeric import blame, kink_lines
 from autodiff.checks.program import Gradient
+from autodiff.checks.reading.findings import Reading
 from autodiff.checks.reading.reader import read
 from autodiff.checks.report import AGREES, DIFFERS, UNDECIDED, Entry, Report
 from autodiff.checks.rules import wrong_rules
@@ -141,6 +144,7 @@ def compare(loss: Tensor, manual: Manual, names: Mapping[str, Tensor] | None = N
             told = weighed(diagnosis.explanations, reading, wrong, tape)
             diagnosis = replace(diagnosis, explanations=told, note=diagnosis.note if not told or
                                 not reading.certain or told == diagnosis.explanations else "")
+            reading = retold(reading, diagnosis)
         best = {r: replace(entry, explanations=tuple(
                     e for e in diagnosis.each or diagnosis.explanations if entry.name in e.params))
                 if entry.verdict == DIFFERS else entry for r, entry in best.items()}
@@ -151,6 +155,17 @@ def compare(loss: Tensor, manual: Manual, names: Mapping[str, Tensor] | None = N
                   tuple(filter(None, (forward, *general_notes(tape, finite), *(hides(tape) if best else ())))),
                   {key: i for i, r in enumerate(best) for key in (r, given[r][0]) if not isinstance(key, Tensor)},
                   diagnosis.explanations, diagnosis.note, reading)
+
+
+def retold(reading: Reading, diagnosis: Diagnosis) -> Reading:
+    """The reading in the light of a plain mistake, where its own line is in doubt: it shows which line makes it."""
+    first = diagnosis.explanations[0] if diagnosis.explanations else None
+    if reading.again is not None and diagnosis.made is not None and first is not None \
+            and first.cost <= PLAINLY[IS] and first.kind != "two":
+        with contextlib.suppress(Exception):               # the line stands, whatever becomes of its explanation
+            made = diagnosis.made()
+            reading = reading if made is None else reading.again(made)
+    return replace(reading, again=None)
 
 
 def other_loss(tape: Tape, value: Any) -> str:

@@ -149,7 +149,7 @@ MISTAKES: Table = {
         (AXIS, lambda g, y, x, axis=-1: y * (g - over(g * y, other_axis(axis, x)))),
         (AXIS, lambda g, y, x, axis=-1: y * (g - np.sum(g * y)))),),
     s.log_softmax: ((                                                    # g - eʸ Σ g
-        ("missing-local-derivative", lambda g, y, x, axis=-1: np.exp(y) * (g - over(g * np.exp(y), axis))),
+        (LOCAL, lambda g, y, x, axis=-1: np.exp(y) * (g - over(g * np.exp(y), axis))),
         (DIAGONAL, lambda g, y, x, axis=-1: g - np.exp(y)), (DIAGONAL, lambda g, y, x, axis=-1: g - np.exp(y) * g),
         (LOCAL, lambda g, y, x, axis=-1: g - over(g, axis)), (DIAGONAL, lambda g, y, x, axis=-1: g + np.exp(y) * over(g, axis)),
         (ARGUMENT, lambda g, y, x, axis=-1: g - y * over(g, axis)),

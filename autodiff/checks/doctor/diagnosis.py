@@ -9,15 +9,17 @@ from __future__ import annotations
 import itertools
 import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from autodiff.checks.budget import Budget
 from autodiff.checks.doctor.backprop import Backprop
+from autodiff.checks.doctor.consequences import consequences
 from autodiff.checks.doctor.explanation import POSSIBLE, Explanation, Telling, listed, text_of
 from autodiff.checks.doctor.factors import Factors, beside
+from autodiff.checks.doctor.fair import fairly
 from autodiff.checks.doctor.formulas import Formulas
 from autodiff.checks.doctor.forwards import forward_mistakes
 from autodiff.checks.doctor.relations import in_shape
@@ -199,11 +201,14 @@ class Diagnosis:
         What was searched and what not, and where the first wrong gradient is if nothing fits.
     each : tuple of Explanation
         The mistakes one by one, where intermediates were given.
+    made : callable or None
+        What the plainest makes on the way in place of right arrays; None for what was done to values, or beforehand.
     """
 
     explanations: tuple[Explanation, ...] = ()
     note: str = ""
     each: tuple[Explanation, ...] = ()
+    made: Callable[[], list[Any] | None] | None = field(default=None, repr=False, compare=False)
 
 
 def diagnose(tape: Tape, given: Mapping[Record, Any], tolerances: Mapping[Record, Any], wrong: Collection[Record],
@@ -242,8 +247,9 @@ def diagnosis_of(tape: Tape, given: Mapping[Record, Any], tolerances: Mapping[Re
     if not found:
         return Diagnosis((), nothing_fits(problem, search))
     telling = Telling(replace_wrong(problem, records, wrong), Formulas(problem.bp, tape.given))
-    told = [doubted(telling.explanation(group[0], group[1:])) for group in classes(found)[:CLASSES]]
-    return Diagnosis(tuple(told), left_out(search))
+    groups = classes(found)[:CLASSES]
+    told = [doubted(fairly(telling.explanation(group[0], group[1:]))) for group in groups]
+    return Diagnosis(tuple(told), left_out(search), made=lambda: consequences(groups[0][0], problem.bp))
 
 
 def doubted(found: Explanation) -> Explanation:

@@ -7,15 +7,16 @@ only a far-fetched one, the line speaks for itself.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Sequence
 from dataclasses import replace
 
 from autodiff.checks.doctor.backprop import reads
 from autodiff.checks.doctor.diagnosis import BUDGET, PLAIN
 from autodiff.checks.doctor.explanation import IS, POSSIBLE, Explanation, listed
+from autodiff.checks.doctor.fair import all_of, in_front
 from autodiff.checks.doctor.spots import places_of, plainly
-from autodiff.checks.doctor.suspects import said
-from autodiff.checks.mistakes import KINDS, STATISTICS
+from autodiff.checks.mistakes import KINDS
 from autodiff.checks.reading.constants import NOTHING
 from autodiff.checks.reading.findings import Reading
 from autodiff.checks.reading.line_kinds import changed, kinds_of_line, may_be
@@ -38,7 +39,7 @@ OF_SOFTMAX = {"formula", "centring", "term of a formula", "extra derivative", "d
 EXACT = {"argument", "axis", "path", "power", "number"}       # changes that leave no doubt what was done
 OF_DERIVATIVES = {"missing-local-derivative", "double-derivative", "wrong-local-rule"}
 OF_VALUES = ("wrong-operand", "wrong-argument")
-SUMS = {"add", "subtract"}
+GRADIENT = re.compile(r"(delta|grad|d|g)_?(?=[a-zA-Z])")       # before the name of what it is the gradient of
 PARAMETER, INNER = "transposed-result", "missing-transpose"
 
 
@@ -62,7 +63,7 @@ def words_of(reading: Reading) -> list[str]:
     """What was changed in the wrong line, in the words of `line_kinds`; [] if nobody knows how it should read."""
     line = reading.first_wrong
     if line is not None and reading.expected:
-        return changed(line.text, reading.expected)
+        return changed(line.text, reading.expected, {other.name for other in reading.lines if other.equals})
     return [reading.measured] if reading.measured else []
 
 
@@ -77,7 +78,7 @@ def fitting(kinds: Sequence[str], words: Sequence[str], reading: Reading, tape: 
     ops = {r.op.name for r in tape if r.op}
     x = reading.record
     at = {r.op.name for r in (x, *tape) if r and r.op and x is not None and (r is x or reads(r, x))}
-    if reading.value and kinds:
+    if kinds and makes_a_value(reading, tape):
         kinds, words = of_values(kinds, bool(words)), ()
     if "scatter" in kinds and at & {"getitem", "scatter"}:
         kinds = ["scatter", *kinds]
@@ -88,6 +89,14 @@ def fitting(kinds: Sequence[str], words: Sequence[str], reading: Reading, tape: 
     if PARAMETER in found and INNER in found and words == ["layout"] and x is not None and x.op is not None:
         found = [INNER, PARAMETER]                                        # no parameter's gradient, but on the way
     return tuple(dict.fromkeys(found))
+
+
+def makes_a_value(reading: Reading, tape: Tape) -> bool:
+    """Whether the wrong line is one of the forward pass, and not called like a gradient of a tensor of theirs: dw."""
+    line = reading.first_wrong
+    prefix = GRADIENT.match(line.name) if line is not None else None
+    names = {*(r.name for r in tape.all), *(other.name for other in reading.lines)}
+    return reading.value and (prefix is None or line is None or line.name[prefix.end():] not in names)
 
 
 def of_values(kinds: Sequence[str], changed: bool) -> list[str]:
@@ -123,7 +132,7 @@ def weighed(explanations: Sequence[Explanation], reading: Reading | None, wrong:
     tape : Tape
         What stands behind the loss.
     """
-    found = [also(replace(e, places=plainly(tape, e.places)), tape) for e in explanations]
+    found = [replace(e, places=plainly(tape, e.places)) for e in explanations]
     return tuple(in_front(e, ()) for e in ordered(found, reading, wrong, tape))
 
 
@@ -172,7 +181,7 @@ def settled(explanations: Sequence[Explanation], line: Explanation, reading: Rea
         others = [e for e in found if e is not chosen]
         more = words[:1] if plain and all(e.kind != likeliest for e in found) else []
         return (in_front(chosen, [*others, *more]), *explanations[1:])
-    if first.cost > CLEAR if reading.small else not believed(first):
+    if first.cost > CLEAR if reading.small and changes != ["formula"] else not believed(first):
         return (in_front(line, found if reading.small else ()), *explanations[reading.small:])
     return (in_front(first, words if plain else ()), *explanations[1:])
 
@@ -182,39 +191,30 @@ def believed(found: Explanation) -> bool:
     return found.cost <= PLAINLY[found.confidence]
 
 
-def also(found: Explanation, tape: Tape) -> Explanation:
-    """What is held constant though it is no statistic, by its other word: one of several paths that is left out."""
-    operands = {place.operand for place in found.places}
-    statistic = any(r.op in STATISTICS for r in tape if (tape.given.get(r) or said(r)) in operands)
-    if found.kind != "treated-as-constant" or found.op not in SUMS or statistic:
-        return found
-    path = replace(found, kind="dropped-path", members=(),
-                   sentence=f"leaving out one of several paths, by {found.sentence}")
-    return in_front(path, all_of(found))
-
-
-def all_of(first: Explanation) -> list[Explanation]:
-    """An explanation and those that cannot be told apart from it, each by itself."""
-    return [replace(first, members=()), *first.members]
-
-
-def in_front(first: Explanation, others: Iterable[Explanation]) -> Explanation:
-    """An explanation with others that cannot be told apart from it; with another kind among them it is possible."""
-    members = tuple(dict.fromkeys((*first.members, *others)))
-    sure = all(e.kind == first.kind for e in members)
-    return replace(first, members=members, confidence=first.confidence if sure else POSSIBLE)
-
-
 def of_two(explanations: Sequence[Explanation], reading: Reading, wrong: Sequence[str],
            tape: Tape) -> tuple[Explanation, ...]:
     """Where the line alone does not put all right: another mistake there, or one that the line does not show."""
     first = explanations[0] if explanations else None
     kinds = kinds_by_line(reading, tape) or kinds_by_look(reading, tape)
-    line = by_line(reading, ("two", *kinds[:OTHERS]), wrong, tape)                # one that shows at two lines
+    twice = same_change(reading)
+    line = by_line(reading, (*kinds[:OTHERS], "two") if twice else ("two", *kinds[:OTHERS]), wrong, tape)
+    if twice and (first is None or first.kind == "two"):
+        return (line, *explanations)
     if first is not None and reading.second is not None and first.cost > PLAIN - LITTLE and first.kind != "two":
         return (line, *explanations)
     two = reading.second is not None or reading.expected                     # else what is put there only covers it
+    if first is not None and reading.small and set(wrong) <= set(first.params):              # by chance one for both?
+        explanations = (in_front(first, [line]), *explanations[1:])
     return doubted(explanations, line if two else by_line(reading, kinds_by_look(reading, tape), wrong, tape))
+
+
+def same_change(reading: Reading) -> bool:
+    """Whether two lines are wrong in the same way: one mistake, made twice."""
+    first, second = reading.first_wrong, reading.second
+    if first is None or second is None or not reading.expected or not reading.second_expected:
+        return False
+    words = words_of(reading)
+    return bool(words) and words == changed(second.text, reading.second_expected)
 
 
 def doubted(explanations: Sequence[Explanation], line: Explanation) -> tuple[Explanation, ...]:

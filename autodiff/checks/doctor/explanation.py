@@ -118,8 +118,9 @@ class Telling:
         """A suspect as an explanation; `others` are those that give the same."""
         if suspect.kind == "two":
             parts = [self.single(part) for part in suspect.parts]
+            told = dict.fromkeys(part.sentence for part in parts)       # one, where the same was done at two places
             found = replace(
-                parts[0], kind="two", sentence="; and ".join(part.sentence for part in parts),
+                parts[0], kind="two" if len(told) > 1 else parts[0].kind, sentence="; and ".join(told),
                 op=parts[0].op, places=tuple(place for part in parts for place in part.places), cost=suspect.cost,
                 correct="\n".join(filter(None, (part.correct for part in parts))),
                 yours="\n".join(filter(None, (part.yours for part in parts))))

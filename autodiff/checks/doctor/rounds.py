@@ -139,7 +139,7 @@ def grown(loops: Loops) -> Iterator[Suspect]:
     carrying = set(loops.carrying)
     for s in filter(loops.starts_with, loops.series):
         line = loops.lines[loops.line[s.items[1]]]
-        after = {x: line[t] for t, x in enumerate(s.items) if line[t] in loops.bp.g}
+        after = {x: z for x, z in zip(s.items, line) if z in loops.bp.g}
         at = {e.x: e for e in loops.carrying if e.x in after}
         if not at:
             continue

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from autodiff.checks.reading.hooks import OPAQUE, Spot, root_of
-from autodiff.checks.reading.quantities import CLOSE, INNER, STEP, VALUE
+from autodiff.checks.reading.quantities import CLOSE, COTANGENT, INNER, STEP, VALUE
 from autodiff.checks.reading.status import is_new
 
 TIMES = 40                 # values of a line that are looked at
@@ -94,6 +94,12 @@ class Blame:
             return True
         whole = self.whole(spot)
         return whole is not None and not knowledge.recognised(self.repairs.first.seen[whole].first)
+
+    def goes_back(self, spot: Spot) -> bool:
+        """Whether a line reads a gradient: it is a step of the way back."""
+        of_gradients = {other.name for other, status in self.repairs.statuses.items()
+                        if status.match is not None and status.match.known.kind == COTANGENT}
+        return bool(spot.reads & of_gradients)
 
     def counted(self, node: ast.AST) -> bool:
         """Whether an expression is made of numbers, sizes and lengths alone."""

@@ -77,6 +77,8 @@ def factors(node: ast.expr, power: int = 1) -> list[Signed]:
             return factors(left, power) + factors(right, power)
         case ast.BinOp(left=left, op=ast.Div(), right=right):
             return factors(left, power) + factors(right, -power)
+        case ast.BinOp(left=ast.BinOp(op=ast.Mult()) as left, op=ast.Pow(), right=ast.Constant(value=2)):
+            return factors(left, power) * 2
     return [(power, node)]
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from autodiff.record import Record
@@ -83,6 +84,8 @@ class Reading:
     measured : str
         What was changed by the numbers alone, in the words of `line_kinds`, where `expected` is ""; "" if they do not
         tell.
+    again : callable or None
+        From the arrays that a mistake makes to the same with the first line that makes one; None where this is sure.
     """
 
     lines: tuple[ReadLine, ...] = ()
@@ -102,6 +105,7 @@ class Reading:
     small: bool = False
     value: bool = False
     measured: str = ""
+    again: Callable[[Sequence[Any]], Reading] | None = field(default=None, repr=False, compare=False)
 
     def to_dict(self) -> dict[str, Any]:
         """As plain Python values."""

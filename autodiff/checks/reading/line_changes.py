@@ -81,6 +81,8 @@ def differences(a: ast.expr, b: ast.expr, within: str = "") -> Iterator[str]:
         return
     if isinstance(a, ast.Dict) and isinstance(b, ast.Dict):
         yield from of_results(a, b)
+    elif isinstance(a, ast.Attribute) and isinstance(b, ast.Attribute) and a.attr == b.attr in ("shape", "size"):
+        yield "number"                                                 # d, n = x.shape for x.T.shape
     elif is_scatter(a) and is_scatter(b):
         yield "place"
     elif function_of(a) == "diag" and {"diag", "outer"} <= set(map(function_of, (t for _, t in terms(b)))) \
@@ -102,6 +104,10 @@ def differences(a: ast.expr, b: ast.expr, within: str = "") -> Iterator[str]:
         yield word
     elif zero(a):
         yield "path"
+    elif zero(b):
+        yield "extra term"
+    elif within == "f" and operand(a) and not constant(a) and not any(same(n, a) for n in ast.walk(b)):
+        yield "argument"                                               # cosh(h) for cosh(W x + b)
     else:
         yield from of_sums(a, b, within)
 
@@ -148,7 +154,8 @@ def of_terms(mine: Sequence[Signed], good: Sequence[Signed], within: str) -> Ite
     formula = within == "*" and any(isinstance(t, ast.Constant) for _, t in (*good, *mine))
     if not left:
         for _, term in missing:
-            yield "term of an argument" if within == "f" else "term of a formula" if formula else \
+            yield "term of many" if within == "f" and len(good) > 2 else "term of an argument" if within == "f" else \
+                "term of a formula" if formula else \
                 "centring" if centring(term, good) else "penalty" if penalty(term) else "term"
     elif not missing:
         updated = within and any(penalty(term) or len(factors(term)) > 1 or (

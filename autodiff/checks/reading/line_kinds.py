@@ -75,6 +75,7 @@ KINDS: dict[str, tuple[str, ...]] = {
     "centring": ("treated-as-constant", "dropped-path", "softmax-diagonal", "wrong-local-rule"),
     "term of a formula": ("wrong-local-rule", "dropped-path", "missing-term"),
     "term of an argument": ("wrong-argument", "wrong-operand", "missing-term", "wrong-local-rule"),
+    "term of many": ("wrong-operand", "wrong-argument", "missing-term", "dropped-path"),       # of what a function has
     "extra term": ("extra-term", "wrong-local-rule"),
     "extra term of a formula": ("wrong-local-rule", "extra-term"),             # s - 1 for s
     "update": ("stale-value", "extra-term", "wrong-operand"),
@@ -122,12 +123,12 @@ def kinds_of(wrong: str, right: str) -> tuple[str, ...]:
     return may_be(changed(wrong, right))
 
 
-def changed(wrong: str, right: str) -> list[str]:
-    """What was changed, in the words of `KINDS`; [] if the lines say nothing."""
+def changed(wrong: str, right: str, tensors: Collection[str] = ()) -> list[str]:
+    """What was changed, in the words of `KINDS`; [] if the lines say nothing. No name of `tensors` is a number's."""
     if wrong == right:
         return []
     try:
-        return of_heads(wrong, right) or of_statements(wrong, right)
+        return of_heads(wrong, right) or of_statements(wrong, right, tensors)
     except (SyntaxError, RecursionError):
         return []
 
@@ -140,17 +141,19 @@ def may_be(words: Sequence[str]) -> tuple[str, ...]:
     return shared if shared or len(words) == 1 else ("two",)
 
 
-def of_statements(wrong: str, right: str) -> list[str]:
+def of_statements(wrong: str, right: str, tensors: Collection[str] = ()) -> list[str]:
     """What was changed in a statement."""
     a, b = statement(wrong), statement(right)
     if a is None or b is None:
         return []
     (mine, to, value), (good, target, wanted) = a, b
-    tensor_names(tensors_of(mine, good), mine, good)
+    tensor_names({*tensors_of(mine, good), *tensors}, mine, good)
     if isinstance(value, ast.Dict) and not isinstance(wanted, ast.Dict):       # one key of the result
         value = key_of(value, right) or value
     if target is not None and same(target, wanted):
         return ["update"]                                        # w = w - rate * dw, before it was done with
+    if target is not None and isinstance(good, ast.AugAssign) and isinstance(good.op, ast.Add):
+        good, wanted = as_assignment(good, target, wanted)
     added = isinstance(good, ast.AugAssign) and isinstance(good.op, ast.Add | ast.Sub)
     if added and isinstance(mine, ast.Assign) and not (to and any(same(n, to) for n in ast.walk(value))):
         return ["overwriting"]
@@ -174,6 +177,17 @@ def of_statements(wrong: str, right: str) -> list[str]:
     elif isinstance(good, ast.AugAssign) and isinstance(good.op, ast.Mult | ast.Div):
         return changes(value, wanted, "" if tensor(wanted) and not tensor(value) else "*")
     return changes(value, wanted)
+
+
+def as_assignment(node: ast.stmt, target: ast.expr, value: ast.expr) -> tuple[ast.stmt, ast.expr]:
+    """x = e for x += e - x."""
+    rest = [(sign, t) for sign, t in terms(value) if sign > 0 or not same(t, target)]
+    if len(rest) == len(terms(value)) or not rest:
+        return node, value
+    text = " ".join(f"{'+' if sign > 0 else '-'} ({ast.unparse(t)})" for sign, t in rest).removeprefix("+ ")
+    assigned = ast.parse(f"{ast.unparse(target)} = {text}").body[0]
+    assert isinstance(assigned, ast.Assign)
+    return assigned, assigned.value
 
 
 def whole(node: ast.stmt, value: ast.expr) -> ast.expr:
@@ -269,6 +283,8 @@ def kinds_of_line(text: str) -> tuple[str, ...]:
         known: tuple[str, ...] = ("wrong-local-rule", "wrong-argument", "wrong-operand")
         if any(complement(f, g) or of_tanh(g) for _, f in factors(value) for _, g in factors(value)):
             known = ("wrong-argument", "wrong-local-rule", "wrong-operand")   # a (1 - a), 1 - a²: a right formula
+            if isinstance(node, ast.AugAssign) and isinstance(node.op, ast.Mult):
+                known = ("double-derivative", *known)                         # once more
     elif any(isinstance(n, ast.Call) and product_within(n) and function_of(n) not in LINEAR for n in parts):
         known = ("wrong-argument", "wrong-operand", "wrong-local-rule")       # f(W x + b)
     else:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ast
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -28,6 +28,7 @@ from autodiff.checks.reading.measured import measured
 from autodiff.checks.reading.quantities import CLOSE, COTANGENT, INNER, VALUE, Match
 from autodiff.checks.reading.repair import Fix, Repairs
 from autodiff.checks.reading.replacing import Outputs
+from autodiff.checks.reading.retold import Made
 from autodiff.checks.reading.rewriting import right_line
 from autodiff.checks.reading.status import right, same
 from autodiff.checks.reading.their_code import Change, Program, Stopped, UnreadableError
@@ -82,7 +83,8 @@ def read(function: Callable[..., Any], tape: Tape, more: Mapping[str, Any] | Non
     try:
         with np.errstate(all="ignore"), warnings.catch_warnings():
             warnings.simplefilter("ignore")              # of theirs, and of changes of their lines that make no sense
-            return Reader(function, tape, more or {}, budget, values or {}).reading()
+            reader = Reader(function, tape, more or {}, budget, values or {})
+            return reader.with_more(reader.reading())
     except UnreadableError as error:
         return Reading(left_numpy=str(error), sentence=f"It cannot be read line by line: {error}.")
     except (Exception, SystemExit, Stopped) as error:     # nothing of theirs, or of a user's rule, may end the report
@@ -98,6 +100,8 @@ class Reader:
     def __init__(self, function: Callable[..., Any], tape: Tape, more: Mapping[str, Any], budget: Budget,
                  values: Mapping[Record, Any]) -> None:
         self.tape, self.loss, self.budget = tape, tape.outputs[0], budget
+        self.quoted: Spot | None = None
+        self.at = 0                                        # when the line ran that is quoted
         program = Program(function)
         self.knowledge = Knowledge(tape, {**generic(tape), **values})
         arguments = arguments_of(function, tape, self.knowledge.values, more)
@@ -166,8 +170,8 @@ class Reader:
         spot = fix.spot if fix else unused or self.suspect()
         if spot is None:
             return Reading(self.lines(None), forward=forward, sentence=forward)
-        lines = self.lines(spot)
-        at = fix.tick if fix else repairs.first.seen[spot].ticks[0]
+        lines, self.quoted = self.lines(spot), spot
+        at = self.at = fix.tick if fix else repairs.first.seen[spot].ticks[0]
         last = self.last_right(spot, at)
         names = tuple(sorted(self.name(k) for k in fix.fixed)) if fix else ()
         if fix and fix.known is not None and fix.known.kind == VALUE and spot.name in fix.known.names:
@@ -237,6 +241,28 @@ class Reader:
             return replace(fix, spot=term), "", False, {fix.spot: fix.change} if fix.change else {}
         return (fix, expected, small, change) if fix else (None, "", False, {})
 
+    def with_more(self, reading: Reading) -> Reading:
+        """With another look at the lines, where the first wrong one is not certain, or only a value is put there.
+
+        A line that gives a value a name which it does not deserve is the wrong one, though that value comes before it.
+        """
+        alias = self.quoted is None or (renames(self.quoted.expression) and not unpacked(self.quoted))
+        sure = reading.certain and (reading.how != "known" or reading.small or alias)
+        return reading if reading.first_wrong is None or sure else replace(
+            reading, again=lambda made: self.again(reading, made))
+
+    def again(self, reading: Reading, made: Sequence[Any]) -> Reading:
+        """The same where the mistake is known by what it makes on the way, nothing if gradients are exchanged."""
+        with np.errstate(all="ignore"):
+            found = Made(self.repairs, made).first()
+        if found is None or (found.tick >= self.at and (made or reading.certain)):
+            return reading
+        last = self.last_right(found.spot, found.tick)
+        said = [f"The first line whose value is what this mistake gives is {found.spot.where}: {found.spot.text}"]
+        said += [f"The last right line before it is {last.where}: {last.text}"] if last else []
+        return Reading(self.lines(found.spot), self.line(found.spot, WRONG), last, forward=reading.forward,
+                       sentence=join(reading.forward, *said))
+
     def covers(self, fix: Fix, expected: str) -> bool:
         """Whether a repair only covers a mistake before it: it puts a known value where what is read is strange."""
         levels = self.repairs.blame.levels
@@ -245,7 +271,7 @@ class Reader:
                   and self.repairs.first.seen[spot].ticks[0] < fix.tick and spot.node is not fix.spot.node]
         final = fix.known is not None and fix.known.record in self.knowledge.wanted
         untold = not expected and not renames(fix.spot.expression) and any(
-            spot.name in fix.spot.reads and spot in self.repairs.blame.unknown and self.goes_back(spot)
+            spot.name in fix.spot.reads and spot in self.repairs.blame.unknown and self.repairs.blame.goes_back(spot)
             for spot in before)
         return bool(before) and fix.how == "known" and ((level > 1 and (final or untold))
                                                         or fix.fixed != self.repairs.wrong)
@@ -260,12 +286,6 @@ class Reader:
     def is_nothing(self, spot: Spot) -> bool:
         """Whether a line computes nothing but zeros, from variables: 0 * dz."""
         return isinstance(spot.expression, ast.BinOp) and not any(map(np.any, self.repairs.first.seen[spot].values))
-
-    def goes_back(self, spot: Spot) -> bool:
-        """Whether a line reads a gradient: it is a step of the way back."""
-        of_gradients = {other.name for other, status in self.repairs.statuses.items()
-                        if status.match is not None and status.match.known.kind == COTANGENT}
-        return bool(spot.reads & of_gradients)
 
     def stands_for(self, fix: Fix) -> Record | None:
         """What the wrong value should be, of the forward pass; if the tape does not know it, the first made of it."""

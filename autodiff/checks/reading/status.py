@@ -107,10 +107,11 @@ def subtracted(spot: Spot) -> bool:
 
 
 def is_new(spot: Spot) -> bool:
-    """Whether a line makes an array of zeros to be filled."""
+    """Whether a line makes an array of zeros to be filled; what is made anew of itself was thrown away."""
     call = spot.expression
     return isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr in (
-        "zeros", "zeros_like", "empty", "empty_like")
+        "zeros", "zeros_like", "empty", "empty_like") and not any(
+        isinstance(x, ast.Name) and x.id == spot.name for x in call.args)
 
 
 def one_by_one(seen: Seen, knowledge: Knowledge) -> list[Match]:
