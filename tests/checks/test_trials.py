@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from typing import Any
 
 import numpy as np
 import pytest
@@ -91,3 +92,51 @@ def test_no_change_makes_a_shape_of_many_axes(texts):
             shapes = [n for n in ast.walk(node) if getattr(n, "attr", "") == "shape"]
             assert not (isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult) and any(
                 n in (node.left, node.right) for n in shapes)), text
+
+
+RNG = np.random.default_rng(5)
+NET = {"x": RNG.normal(size=(7, 4)), "W": RNG.normal(size=(4, 5)), "v": RNG.normal(size=(5, 2)),
+       "y": RNG.normal(size=(7, 2))}
+
+
+def of_net(x: Any, W: Any, v: Any, y: Any) -> Any:
+    n = x @ W
+    h = np.maximum(n, 0)
+    s = h @ v
+    return ((s - y) ** 2).sum() / len(y)
+
+
+def forward(x: Any, W: Any, v: Any) -> Any:
+    n = x @ W
+    h = np.maximum(n, 0)
+    return n, h, h @ v
+
+
+def with_a_helper(x: Any, W: Any, v: Any, y: Any) -> Any:
+    n, h, s = forward(x, W, v)
+    ds = 2 * (s - y)
+    dh = ds @ v.T
+    dn = dh * (n > 0)
+    dW = x.T @ dn / len(y)
+    dv = n.T @ ds / len(y)
+    return {"W": dW, "v": dv}
+
+
+def with_another_name(x: Any, W: Any, v: Any, y: Any) -> Any:
+    n, h, s = forward(x, W, v)
+    ds = 2 * (s - y)
+    dh = ds @ v.T
+    dn = dh
+    dW = x.T @ dn / len(y)
+    return {"W": dW, "v": h.T @ ds / len(y)}
+
+
+@pytest.mark.parametrize(("function", "line", "expected"), [
+    (with_a_helper, "dv = n.T @ ds / len(y)", "h.T @ ds"), (with_another_name, "dn = dh", "dh * (n > 0)")])
+def test_right_lines_before_the_wrong_one_are_not_changed(function: Any, line: str, expected: str) -> None:
+    """What a helper hands back, by its own name, and what a line gives another name to, are not to blame."""
+    tensors = {name: ad.Tensor(value, requires_grad=name in "Wv", name=name) for name, value in NET.items()}
+    reading = ad.compare(of_net(**tensors), function, inputs=NET).reading
+    assert reading is not None and reading.first_wrong is not None
+    assert reading.first_wrong.text == line
+    assert expected in reading.expected

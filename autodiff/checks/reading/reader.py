@@ -212,8 +212,10 @@ class Reader:
             if said:
                 return said[0].fix, said[0].text, True, {}
         final = fix is not None and fix.known is not None and fix.known.record in self.knowledge.wanted
-        tried = trials.search(before=fix, final=final) if fix and whole and small and fix.spot.main \
-            else trials.search()
+        tried = None
+        if not (alias and whole and small):                # nothing before a line that only renames is to blame
+            tried = trials.search(before=fix, final=final) if fix and whole and small and fix.spot.main \
+                else trials.search()
         if tried is None and fix is not None and not whole:
             tried = trials.search(fix.fixed)
         used = trials.at_the_use(tried.fix if tried else fix, repairs.wrong) if tried or (fix and whole) else None

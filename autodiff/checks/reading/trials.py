@@ -188,8 +188,8 @@ class Trials:
         """The changes of one line that make these gradients right."""
         repairs = self.repairs
         kept = spot.kind == "element" and isinstance(spot.expression, ast.Name) and repairs.statuses[spot].sure
-        if unpacked(spot) or (kept and texts is local):    # it may be another variable, but not another value of this
-            return []
+        if unpacked(spot) or (kept and (texts is local or not spot.main)):
+            return []                                      # it may be another variable, but not another value of this
         for text, code in self.variants(spot, texts, stop):
             change = {spot: evaluating(code)}
             fixed = repairs.fixed(repairs.outputs_of(change))
