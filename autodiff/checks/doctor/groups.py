@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from autodiff.checks.doctor.backprop import Edge
+from autodiff.checks.doctor.every import rule_of
 from autodiff.checks.doctor.mistaken import mistakes_at
 from autodiff.checks.doctor.substitution import derived
 from autodiff.checks.doctor.suspects import Suspect, said, scaled, with_operand, with_output
-from autodiff.checks.mistakes import PRODUCTS, Rule, right
+from autodiff.checks.mistakes import PRODUCTS, Rule
 from autodiff.kinds import At
 from autodiff.ops import indexing
 from autodiff.program.passes import value_of
@@ -51,12 +52,6 @@ def together(group: list[Edge], everywhere: str, search: Search) -> Iterator[Sus
     yield from of_their_own(ordered, suspect)
     yield from of_another_name(ordered, search, suspect)
     yield from elsewhere(ordered, suspect)
-
-
-def rule_of(edge: Edge) -> Rule:
-    """The right rule of an edge."""
-    assert edge.r.op is not None
-    return right(edge.r.op, edge.i)
 
 
 def one_step_off(ordered: list[Edge], search: Search, suspect: Any) -> Iterator[Suspect]:

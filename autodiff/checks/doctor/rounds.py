@@ -169,7 +169,6 @@ def plus_fixed(edge: Edge, more: Any) -> Rule:
     return lambda g, y, *x, **o: rule(g, y, *x, **o) + more
 
 
-
 def past(loops: Loops) -> Iterator[Suspect]:
     """A part of what arrives at a function's output passed on without its derivative."""
     for edges in loops.groups:
