@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from autodiff.checks.doctor.backprop import Edge
-from autodiff.checks.doctor.every import rule_of
 from autodiff.checks.doctor.mistaken import mistakes_at
 from autodiff.checks.doctor.substitution import derived
-from autodiff.checks.doctor.suspects import Suspect, said, scaled, with_operand, with_output
+from autodiff.checks.doctor.suspects import Suspect, rule_of, said, scaled, with_operand, with_output
 from autodiff.checks.mistakes import PRODUCTS, Rule
 from autodiff.kinds import At
 from autodiff.ops import indexing

@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from autodiff.checks.doctor.backprop import Backprop, Edge
-from autodiff.checks.doctor.suspects import said
+from autodiff.checks.doctor.suspects import Suspect, said
 from autodiff.program.passes import value_of
 from autodiff.record import Record
 from autodiff.sites import locate
+
+ROUND = "every time round"
 
 
 class Series(NamedTuple):
@@ -116,6 +119,19 @@ class Loops:
     def starts(self, edge: Edge) -> bool:
         """Whether an edge leads to what stood before the first time."""
         return edge.x not in self.time
+
+    def but_the_first(self, edges: list[Edge]) -> list[list[Edge]]:
+        """Edges, and without those to what stood before the first time: their gradient is no longer carried."""
+        inner = [e for e in edges if not self.starts(e)]
+        return [edges, inner] if inner and len(inner) < len(edges) else [edges]
+
+
+def every_time(kinds: Sequence[str], cost: float, rules: dict[Edge, Any], told: str, tag: str) -> Iterator[Suspect]:
+    """One change of the rules of a loop, made every time round, by each name that it may have."""
+    first = next(iter(rules))
+    for n, kind in enumerate(kinds):
+        yield Suspect(kind, cost + 0.02 * n, first, rules, told=told, tag=tag, everywhere=ROUND, guess=len(kinds) > 1,
+                      rule=rules[first])
 
 
 def grouped(records: list[Record], key: Any) -> list[list[Record]]:

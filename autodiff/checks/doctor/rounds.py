@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from autodiff.checks.doctor.backprop import Borrowed, Edge, applied, fit
-from autodiff.checks.doctor.every import but_the_first, named, rule_of
-from autodiff.checks.doctor.loops import Loops
+from autodiff.checks.doctor.loops import Loops, every_time
 from autodiff.checks.doctor.sequences import exchanged, of_the_catalogue, other_factors, other_gradients, other_values
-from autodiff.checks.doctor.suspects import Suspect, nothing, said, scaled
+from autodiff.checks.doctor.suspects import Suspect, nothing, rule_of, said, scaled
 from autodiff.checks.mistakes import Rule
 from autodiff.ops.shapes import un_broadcast
 
@@ -58,16 +57,16 @@ def of_the_carry(loops: Loops) -> Iterator[Suspect]:
         parts.setdefault(loops.line.get(e.x, said(e.x)), []).append(e)
     lists = [every, *(part for part in parts.values() if 1 < len(part) < len(every))]
     for edges in lists:
-        for some in but_the_first(loops, edges):
-            yield from named(CARRIED, 1.1, dict.fromkeys(some, nothing), "nothing from the next time", "carry × 0")
-            yield from named(("sign",), 1.2, scaled(some, -1.0), "", "carry × -1")
+        for some in loops.but_the_first(edges):
+            yield from every_time(CARRIED, 1.1, dict.fromkeys(some, nothing), "nothing from the next time", "carry × 0")
+            yield from every_time(("sign",), 1.2, scaled(some, -1.0), "", "carry × -1")
             for k in (2.0, 0.5):
-                yield from named(("scale",), 1.4, scaled(some, k), f"{k:g}", f"carry × {k:g}")
+                yield from every_time(("scale",), 1.4, scaled(some, k), f"{k:g}", f"carry × {k:g}")
     for t in range(loops.times):
         cut = [e for e in every if loops.time[e.r] == t]
         if cut:
-            yield from named(("dropped-path", "treated-as-constant"), 1.3, dict.fromkeys(cut, nothing),
-                             f"nothing passes from time {t} to the one before", f"cut at {t}")
+            yield from every_time(("dropped-path", "treated-as-constant"), 1.3, dict.fromkeys(cut, nothing),
+                                  f"nothing passes from time {t} to the one before", f"cut at {t}")
 
 
 def of_uses(loops: Loops) -> Iterator[Suspect]:
@@ -85,7 +84,7 @@ def of_uses(loops: Loops) -> Iterator[Suspect]:
             uses[key] += [e for e in before if (loops.line.get(e.r), e.i, 1) == key]
         n = len(uses)
         if n > 1:
-            yield from named(("sign",), 1.1, scaled([e for key in uses for e in uses[key]], -1.0), "", "uses × -1")
+            yield from every_time(("sign",), 1.1, scaled([e for key in uses for e in uses[key]], -1.0), "", "uses × -1")
         if not 2 <= n <= MOST_USES:
             continue
         choices = [c for k in (n - 1, 1, *range(2, n - 1)) for c in combinations(uses, k)]
@@ -97,9 +96,9 @@ def of_uses(loops: Loops) -> Iterator[Suspect]:
             alone = n - len(out) == 1
             told = f"only {n - len(out)} of the {n} uses of {said(line[-1])}"
             kinds = DROPPED[::-1] if alone and n > 2 else DROPPED[:1] if not alone and len(out) == 1 else DROPPED
-            for some in but_the_first(loops, edges):
-                yield from named(kinds, 1.15 + 0.05 * (not alone), dict.fromkeys(some, nothing), told,
-                                 f"uses {sorted(map(str, out))}")
+            for some in loops.but_the_first(edges):
+                yield from every_time(kinds, 1.15 + 0.05 * (not alone), dict.fromkeys(some, nothing), told,
+                                      f"uses {sorted(map(str, out))}")
 
 
 def ending_early(loops: Loops) -> Iterator[Suspect]:
@@ -116,11 +115,11 @@ def ending_early(loops: Loops) -> Iterator[Suspect]:
                 if at is not None and np.ndim(s.items[k].value) == np.ndim(at.x.value):
                     passed[at] = Borrowed(s.items[k], instead)
         if len(passed) and any(isinstance(rule, Borrowed) for rule in passed.values()):
-            yield from named(("dropped-path", "stale-value"), 1.2, passed, told, f"stops at {k}")
-        yield from named(("dropped-path", "treated-as-constant"), 1.25, out, told, f"stops before {k}")
+            yield from every_time(("dropped-path", "stale-value"), 1.2, passed, told, f"stops at {k}")
+        yield from every_time(("dropped-path", "treated-as-constant"), 1.25, out, told, f"stops before {k}")
     last = {e: nothing for e in loops.bp.edges if loops.time.get(e.r) == loops.times - 1 and np.ndim(e.r.value)}
     if last:
-        yield from named(("dropped-path",), 1.4, last, "the last time", "begins late")
+        yield from every_time(("dropped-path",), 1.4, last, "the last time", "begins late")
 
 
 def zeros(edge: Edge) -> Rule:
@@ -145,16 +144,16 @@ def grown(loops: Loops) -> Iterator[Suspect]:
             continue
         own = {x: sum(fitted[z] for z in into[after[x]] if z not in carrying) for x in at}
         final = sum(fitted[z] for z in into.get(line[-1], ()) if z not in carrying)
-        for edges in but_the_first(loops, list(at.values())):
+        for edges in loops.but_the_first(list(at.values())):
             for more, told in ((dict.fromkeys(at, 0.0), f"d{said(line[-1])} of the time after added"),
                                ({x: -own[x] for x in at}, "what was carried before added")):
-                yield from named(("extra-term", "stale-value"), 1.4,
-                                 {e: Borrowed(after[e.x], plus(e, more[e.x])) for e in edges}, told, told)
-            yield from named(("extra-term",), 1.4, {e: plus_fixed(e, final) for e in edges},
-                             "what only the last time gets", "last added")
-            yield from named(("stale-value", "dropped-path", "wrong-operand"), 1.4,
-                             {z: Borrowed(after[z.x], instead) if z is at[e.x] else nothing for e in edges
-                              for z in into[e.x]}, f"d{said(line[-1])} of the time after, as it is", "not moved")
+                yield from every_time(("extra-term", "stale-value"), 1.4,
+                                      {e: Borrowed(after[e.x], plus(e, more[e.x])) for e in edges}, told, told)
+            yield from every_time(("extra-term",), 1.4, {e: plus_fixed(e, final) for e in edges},
+                                  "what only the last time gets", "last added")
+            yield from every_time(("stale-value", "dropped-path", "wrong-operand"), 1.4,
+                                  {z: Borrowed(after[z.x], instead) if z is at[e.x] else nothing for e in edges
+                                   for z in into[e.x]}, f"d{said(line[-1])} of the time after, as it is", "not moved")
 
 
 def plus(edge: Edge, more: Any) -> Rule:
@@ -187,7 +186,7 @@ def past(loops: Loops) -> Iterator[Suspect]:
                     if (loops.line.get(z.r), z.i) == (line, i) and (of_this or passed is None):
                         rules[e] = Borrowed(z.r, beside(e, z))
             if rules:
-                yield from named(("missing-local-derivative",), 1.3, rules, "", f"beside {line} {i} {passed}")
+                yield from every_time(("missing-local-derivative",), 1.3, rules, "", f"beside {line} {i} {passed}")
 
 
 def beside(edge: Edge, use: Edge) -> Rule:

@@ -10,10 +10,9 @@ import numpy as np
 
 from autodiff.checks.doctor.backprop import Borrowed, Edge, applied
 from autodiff.checks.doctor.blocks import blocks
-from autodiff.checks.doctor.every import but_the_first, named, rule_of
-from autodiff.checks.doctor.loops import Loops
+from autodiff.checks.doctor.loops import Loops, every_time
 from autodiff.checks.doctor.mistaken import mistakes_at
-from autodiff.checks.doctor.suspects import DOES_NOT_FIT, Suspect, said, scaled, with_operand, with_output
+from autodiff.checks.doctor.suspects import DOES_NOT_FIT, Suspect, rule_of, said, scaled, with_operand, with_output
 from autodiff.checks.mistakes import PRODUCTS, Rule
 from autodiff.ops import indexing, shapes
 from autodiff.ops.arithmetic import multiply, subtract
@@ -33,12 +32,12 @@ def of_the_catalogue(loops: Loops, search: Search) -> Iterator[Suspect]:
         for tag, m in tagged[-1].items():
             if all(tag in other for other in tagged):
                 rules = {e: t[tag].rule for e, t in zip(edges, tagged, strict=True)}
-                for some in but_the_first(loops, edges):
-                    yield from named((m.kind,), m.cost + 0.2, {e: rules[e] for e in some}, m.operand, tag)
+                for some in loops.but_the_first(edges):
+                    yield from every_time((m.kind,), m.cost + 0.2, {e: rules[e] for e in some}, m.operand, tag)
         for k in (0.0, -1.0, 2.0, 0.5):
             kind, cost, told = search.factor(k, edges[0])
-            for some in but_the_first(loops, edges):
-                yield from named((kind,), cost + 0.2, scaled(some, k), told, f"× {k:.6g}")
+            for some in loops.but_the_first(edges):
+                yield from every_time((kind,), cost + 0.2, scaled(some, k), told, f"× {k:.6g}")
 
 
 def other_gradients(loops: Loops) -> Iterator[Suspect]:
@@ -60,10 +59,10 @@ def other_gradients(loops: Loops) -> Iterator[Suspect]:
                 kinds: tuple[str, ...] = ("wrong-operand", "stale-value") if later else ("wrong-operand",)
                 if not later and above(loops, last, others[edges[-1]]):
                     kinds = ("missing-local-derivative", "wrong-operand")
-                for some in but_the_first(loops, edges):
-                    yield from named(kinds, 1.3 + 0.1 * later, {e: Borrowed(others[e], taking(e)) for e in some},
-                                     f"d{said(line[-1])}" + (" of the time after" if later else ""),
-                                     f"d{loops.line[line[-1]]} +{later}")
+                for some in loops.but_the_first(edges):
+                    yield from every_time(kinds, 1.3 + 0.1 * later, {e: Borrowed(others[e], taking(e)) for e in some},
+                                          f"d{said(line[-1])}" + (" of the time after" if later else ""),
+                                          f"d{loops.line[line[-1]]} +{later}")
 
 
 def above(loops: Loops, r: Record, other: Any) -> bool:
@@ -95,7 +94,7 @@ def elsewhere(loops: Loops, edges: list[Edge]) -> Iterator[Suspect]:
         values = [s.items[min(loops.time[e.r], len(s.items) - 1)].value for e in edges]
         if all(compatible(np.shape(v), np.shape(e.x.value)) for v, e in zip(values, edges)):
             rules = {e: at_argument(e, np.broadcast_to(v, np.shape(e.x.value))) for e, v in zip(edges, values)}
-            yield from named(("wrong-argument", "wrong-operand"), 1.4, rules, s.name, f"at {s.name}")
+            yield from every_time(("wrong-argument", "wrong-operand"), 1.4, rules, s.name, f"at {s.name}")
 
 
 def at_argument(edge: Edge, value: Any) -> Rule:
@@ -128,9 +127,9 @@ def other_values(loops: Loops, search: Search, plain: bool) -> Iterator[Suspect]
                 place = with_output if k == len(edges[0].r.inputs) else None
                 rules: dict[Edge, Any] = {e: place(rule_of(e), v) if place else with_operand(rule_of(e), k, v)
                                           for e, v in zip(edges, values, strict=True)}
-                for some in but_the_first(loops, edges):
-                    yield from named((*more, *kinds)[:2], 1.4, {e: rules[e] for e in some}, told,
-                                     f"operand {k}: {told}")
+                for some in loops.but_the_first(edges):
+                    yield from every_time((*more, *kinds)[:2], 1.4, {e: rules[e] for e in some}, told,
+                                          f"operand {k}: {told}")
 
 
 def replacements(loops: Loops, search: Search, edges: list[Edge], own: list[Any],
@@ -224,9 +223,9 @@ def other_factors(loops: Loops) -> Iterator[Suspect]:
             rules = {e: times(e, values[loops.time[e.r]]) for e in edges}
             if any(np.shape(values[loops.time[e.r]]) != np.shape(e.x.value) for e in edges):
                 continue
-            for some in but_the_first(loops, edges):
-                yield from named(("double-derivative", "wrong-operand", "wrong-local-rule"), 1.5,
-                                 {e: rules[e] for e in some}, f"{s.name} as a factor too much", f"× {s.name}")
+            for some in loops.but_the_first(edges):
+                yield from every_time(("double-derivative", "wrong-operand", "wrong-local-rule"), 1.5,
+                                      {e: rules[e] for e in some}, f"{s.name} as a factor too much", f"× {s.name}")
 
 
 def times(edge: Edge, factor: Any) -> Rule:
@@ -242,8 +241,8 @@ def exchanged(loops: Loops) -> Iterator[Suspect]:
             other = [Edge(e.r, 1, e.r.inputs[1]) for e in edges]
             if all(e in loops.bp.fitted and np.shape(e.x.value) == np.shape(e.r.value) for e in (*edges, *other)):
                 factors: dict[Edge, Any] = {e: with_operand(rule_of(e), 1 - e.i, e.x.value) for e in (*edges, *other)}
-                yield from named(("swapped", "wrong-operand"), 1.25, factors,
-                                 f"{said(edges[-1].x)} and {said(other[-1].x)}", "factors exchanged")
+                yield from every_time(("swapped", "wrong-operand"), 1.25, factors,
+                                      f"{said(edges[-1].x)} and {said(other[-1].x)}", "factors exchanged")
     into_one = [(a, b) for a, b in combinations(loops.groups, 2)
                 if a[0].r.op is b[0].r.op and a[0].i == b[0].i]
     for a, b in into_one:
@@ -252,7 +251,7 @@ def exchanged(loops: Loops) -> Iterator[Suspect]:
             rules: dict[Edge, Any] = {**{e: placed(e, j) for e in a}, **{e: placed(e, i) for e in b}}
             if np.shape(a[0].r.value) == np.shape(b[0].r.value):
                 told = f"the places of {said(a[0].r)} and {said(b[0].r)}"
-                yield from named(("swapped", "scatter"), 1.2, rules, told, "places exchanged")
+                yield from every_time(("swapped", "scatter"), 1.2, rules, told, "places exchanged")
             continue
         for k in read(a[0]):
             if k >= len(a[0].r.inputs) or k >= len(b[0].r.inputs):
@@ -266,9 +265,9 @@ def exchanged(loops: Loops) -> Iterator[Suspect]:
                 continue
             rules = {**{e: with_operand(rule_of(e), k, value_of(x)) for e, x in zip(a, its)},
                      **{e: with_operand(rule_of(e), k, value_of(x)) for e, x in zip(b, mine)}}
-            for some in but_the_first(loops, list(rules)):
-                yield from named(("swapped", "wrong-operand"), 1.25, {e: rules[e] for e in some},
-                                 f"{said_of(mine[-1])} and {said_of(its[-1])}", f"operands {k} exchanged")
+            for some in loops.but_the_first(list(rules)):
+                yield from every_time(("swapped", "wrong-operand"), 1.25, {e: rules[e] for e in some},
+                                      f"{said_of(mine[-1])} and {said_of(its[-1])}", f"operands {k} exchanged")
 
 
 def placed(edge: Edge, index: Any) -> Rule:

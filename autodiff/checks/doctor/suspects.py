@@ -135,6 +135,12 @@ class State:
     fitted: dict[Edge, Any]
 
 
+def rule_of(edge: Edge) -> Rule:
+    """The right rule of an edge."""
+    assert edge.r.op is not None
+    return right(edge.r.op, edge.i)
+
+
 def changed(edge: Edge, rule: Rule, g: Any, now: Any) -> Any:
     """What a wrong rule changes of a contribution, if only to nothing or to no number; None if it has no such shape."""
     try:
@@ -179,8 +185,7 @@ def scaled(edges: Sequence[Edge], k: float) -> dict[Edge, Rule]:
         return dict.fromkeys(edges, nothing)
     rules: dict[Edge, Rule] = {}
     for e in edges:
-        assert e.r.op is not None
-        rule = right(e.r.op, e.i)
+        rule = rule_of(e)
         rules[e] = lambda g, y, *x, rule=rule, **o: k * rule(g, y, *x, **o)
     return rules
 

@@ -18,19 +18,19 @@ import numpy as np
 from autodiff.checks.budget import Budget
 from autodiff.checks.manual import meant
 from autodiff.checks.reading.blame import renames, unpacked
-from autodiff.checks.reading.constants import NOTHING
 from autodiff.checks.reading.edits import additions, substitutions
 from autodiff.checks.reading.elsewhere import Elsewhere, arguments_of, generic
-from autodiff.checks.reading.findings import RIGHT, SCALED, UNKNOWN, WRONG, Reading, ReadLine
-from autodiff.checks.reading.hooks import OPAQUE, Spot
+from autodiff.checks.reading.findings import WRONG, Reading, ReadLine
+from autodiff.checks.reading.hooks import Spot
 from autodiff.checks.reading.known import Knowledge
 from autodiff.checks.reading.measured import measured
-from autodiff.checks.reading.quantities import CLOSE, COTANGENT, INNER, VALUE, Match
+from autodiff.checks.reading.quantities import INNER, VALUE
 from autodiff.checks.reading.repair import Fix, Repairs
 from autodiff.checks.reading.replacing import Outputs
 from autodiff.checks.reading.retold import Made
 from autodiff.checks.reading.rewriting import right_line
 from autodiff.checks.reading.status import right, same
+from autodiff.checks.reading.telling import Teller, equals, join
 from autodiff.checks.reading.their_code import Change, Program, Stopped, UnreadableError
 from autodiff.checks.reading.trials import Trials
 from autodiff.errors import AutodiffError
@@ -125,6 +125,7 @@ class Reader:
                               self.gradients, self.watched)
         soon = budget.part(FOR_VALUES * budget.left)
         self.repairs = Repairs(program, arguments, self.gradients, targets, self.knowledge, soon, elsewhere)
+        self.tell = Teller(self.repairs, self.keys)
 
     def record_of(self, key: Any) -> Record | None:
         """What a key of the result means; None if it is no gradient."""
@@ -155,13 +156,13 @@ class Reader:
         repairs = self.repairs
         if self.failed is not None:
             said = f"it raises {type(self.failed).__name__}"
-            return Reading(self.lines(None), forward=forward, left_numpy=said, sentence=join(forward, f"It cannot be "
-                           f"read to its end: {said}."))
+            return Reading(self.tell.lines(None), forward=forward, left_numpy=said,
+                           sentence=join(forward, f"It cannot be read to its end: {said}."))
         if not repairs.wrong:
-            return Reading(self.lines(None), forward=forward, sentence=forward)
+            return Reading(self.tell.lines(None), forward=forward, sentence=forward)
         if not all(same(repairs.outputs.get(k), v) for k, v in self.gradients(self.returned).items()):
             said = "it returns something else each time it is called"
-            return Reading(self.lines(None), forward=forward, left_numpy=said,
+            return Reading(self.tell.lines(None), forward=forward, left_numpy=said,
                            sentence=join(forward, f"It cannot be read line by line: {said}."))
         fix, expected, small, change = self.mended(repairs)
         unused = repairs.likely.unused() if fix is None or (fix.fixed != repairs.wrong and not expected) else None
@@ -169,19 +170,19 @@ class Reader:
             fix, small, change = None, False, {}
         spot = fix.spot if fix else unused or self.suspect()
         if spot is None:
-            return Reading(self.lines(None), forward=forward, sentence=forward)
-        lines, self.quoted = self.lines(spot), spot
+            return Reading(self.tell.lines(None), forward=forward, sentence=forward)
+        lines, self.quoted = self.tell.lines(spot), spot
         at = self.at = fix.tick if fix else repairs.first.seen[spot].ticks[0]
-        last = self.last_right(spot, at)
+        last = self.tell.last_right(spot, at)
         names = tuple(sorted(self.name(k) for k in fix.fixed)) if fix else ()
         if fix and fix.known is not None and fix.known.kind == VALUE and spot.name in fix.known.names:
             forward = join(forward, f"Your {spot.name} ({spot.where}) differs from the recorded one, so what follows "
                                     "is the gradient of another function than the recorded loss.")
-        first = self.line(spot, WRONG)
+        first = self.tell.line(spot, WRONG)
         second, second_expected = self.second(fix, change) if fix and fix.fixed < repairs.wrong else (None, "")
         return Reading(lines, first, last, expected, fix is not None, names, fix.how if fix else "",
                        fix.factor if fix and fix.how == "scale" else 1.0, forward, None,
-                       join(forward, self.sentence(spot, fix, expected, last, names),
+                       join(forward, self.tell.sentence(spot, fix, expected, last, names),
                             f"The next wrong line is {second.where}: {second.text}" if second else "",
                             f"It should read: {second_expected}" if second_expected else ""),
                        self.stands_for(fix) if fix else None,
@@ -259,10 +260,10 @@ class Reader:
             found = Made(self.repairs, made).first()
         if found is None or (found.tick >= self.at and (made or reading.certain)):
             return reading
-        last = self.last_right(found.spot, found.tick)
+        last = self.tell.last_right(found.spot, found.tick)
         said = [f"The first line whose value is what this mistake gives is {found.spot.where}: {found.spot.text}"]
         said += [f"The last right line before it is {last.where}: {last.text}"] if last else []
-        return Reading(self.lines(found.spot), self.line(found.spot, WRONG), last, forward=reading.forward,
+        return Reading(self.tell.lines(found.spot), self.tell.line(found.spot, WRONG), last, forward=reading.forward,
                        sentence=join(reading.forward, *said))
 
     def covers(self, fix: Fix, expected: str) -> bool:
@@ -317,7 +318,7 @@ class Reader:
             return None, ""
         text = right_line(again, found)[0]
         status = again.statuses[found.spot]
-        return self.read_line(found.spot, WRONG, equals(status.told)), text
+        return self.tell.read_line(found.spot, WRONG, equals(status.told)), text
 
     def their_loss(self) -> str:
         """Whether the loss they return, if they do, is the recorded one."""
@@ -337,39 +338,6 @@ class Reader:
         r = self.keys[key]
         return self.tape.given.get(r) or r.name or str(key)
 
-    # ---- lines
-
-    def lines(self, wrong: Spot | None) -> tuple[ReadLine, ...]:
-        """Their lines in the order they first ran, one for each value."""
-        return tuple(self.line(spot, WRONG if spot is wrong else None) for spot in self.repairs.order
-                     if spot.kind not in ("increment", "factor", *OPAQUE) or spot is wrong)
-
-    def line(self, spot: Spot, verdict: str | None = None) -> ReadLine:
-        """A line, with what its value is."""
-        status = self.repairs.statuses[spot]
-        if verdict is None:
-            verdict = RIGHT if status.sure or self.agrees(spot) else SCALED if status.named or (
-                status.told and not status.claimed and status.told.known.kind in (COTANGENT, VALUE)) else UNKNOWN
-        return self.read_line(spot, verdict, equals(status.told))
-
-    def agrees(self, spot: Spot) -> bool:
-        """Whether this is a gradient that is returned, and agrees."""
-        repairs = self.repairs
-        values, claimed = repairs.first.seen[spot].values, {k.record for k in repairs.statuses[spot].claimed}
-        return bool(values) and any(same(values[-1], repairs.outputs.get(key)) for key, r in self.keys.items()
-                                    if key not in repairs.wrong and (key == spot.name or r in claimed))
-
-    @staticmethod
-    def read_line(spot: Spot, verdict: str, equals: str) -> ReadLine:
-        """A line as data."""
-        return ReadLine(spot.file, spot.line, spot.text, spot.where, spot.name, verdict, equals)
-
-    def last_right(self, wrong: Spot, tick: int) -> ReadLine | None:
-        """The last line before this moment that is right."""
-        before = [spot for spot in self.repairs.order if spot is not wrong and self.repairs.statuses[spot].sure
-                  and self.repairs.first.seen[spot].ticks[0] < tick and spot.line != wrong.line]
-        return self.line(before[-1]) if before else None
-
     def suspect(self) -> Spot | None:
         """Where nothing that was tried helps: the first line that nobody knows, made of what is right, that matters."""
         repairs = self.repairs
@@ -380,43 +348,3 @@ class Reader:
         matters = [spot for spot in repairs.order if not repairs.statuses[spot].sure and repairs.matters(spot)
                    and np.asarray(repairs.first.seen[spot].values[0]).dtype.kind == "f"]
         return next((s for s in matters if not (s.reads - {s.name}) & unsure), matters[0] if matters else None)
-
-    def sentence(self, spot: Spot, fix: Fix | None, expected: str, last: ReadLine | None,
-                 names: tuple[str, ...]) -> str:
-        """The finding in words."""
-        said = f"The first wrong line is {spot.where}: {spot.text}" if fix else \
-            f"The first line that nothing on the tape explains is {spot.where}: {spot.text}"
-        now = equals(self.repairs.statuses[spot].told)
-        parts = [said]
-        if expected:
-            parts.append(f"It should read: {expected}")
-        elif fix and fix.known is not None and fix.known.called:
-            parts.append(f"What belongs there is {fix.known.called}"
-                         + ("" if abs(fix.factor - 1) < CLOSE else f" times {fix.factor:.6g}") + ".")
-        elif fix and fix.how == "moment":
-            parts.append("Its values are those of another moment: of a step before or after, or in reverse order.")
-        elif fix and fix.how == "scale" and abs(fix.factor) < NOTHING:
-            parts.append("It is right without this.")
-        elif fix and fix.how == "scale":
-            parts.append(f"Its value must be multiplied by {fix.factor:.6g}.")
-        if now and fix:
-            parts.append(f"As it stands it is {now}.")
-        if names:
-            agree = "agrees" if len(names) == 1 else "agree"
-            parts.append(f"With this line alone put right, {', '.join(names)} {agree}.")
-        if last is not None:
-            parts.append(f"The last right line before it is {last.where}: {last.text}")
-        return "\n".join(parts)
-
-
-def equals(match: Match | None) -> str:
-    """What a value is, in words; "" if it is nothing that has a name."""
-    if match is None:
-        return ""
-    factor = "" if abs(match.factor - 1) < CLOSE else "-" if abs(match.factor + 1) < CLOSE else f"{match.factor:.6g} · "
-    return f"{factor}{match.known.called}{', transposed' if match.turned else ''}"
-
-
-def join(*texts: str) -> str:
-    """Texts, one below the other."""
-    return "\n".join(text for text in texts if text)
