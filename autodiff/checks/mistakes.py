@@ -13,8 +13,8 @@ import numpy as np
 
 from autodiff.forward import contribution
 from autodiff.kinds import At, Op
+from autodiff.ops import activations, contraction, cumulative, elementary, products, reductions, shapes
 from autodiff.ops import arithmetic as a
-from autodiff.ops import contraction, cumulative, elementary, products, reductions, shapes
 from autodiff.ops import stable as s
 from autodiff.ops.indexing import put_together
 
@@ -84,6 +84,16 @@ def other_axis(axis: Any, x: Any) -> Any:
     return 0 if x.ndim < 2 or axis in (-1, x.ndim - 1) else -1
 
 
+def softmax_of(x: Any, axis: Any) -> Any:
+    """The softmax, where it does not stand on the tape."""
+    return s.softmax(x, axis=axis)
+
+
+def below_top(x: Any, axis: Any) -> Any:
+    """What the exponential is taken of, where the largest is subtracted first."""
+    return x - np.max(x, axis=axis, keepdims=True)
+
+
 def first_along(x: Any, axis: Any) -> Any:
     """Ones at the first place along an axis, else zeros."""
     return np.arange(np.shape(x)[axis]).reshape((-1,) + (1,) * (np.ndim(x) - 1 - axis % np.ndim(x))) == 0
@@ -136,9 +146,19 @@ MISTAKES: Table = {
     a.minimum: (((LOCAL, lambda g, y, x, z: g * (x > z)),), ((LOCAL, lambda g, y, x, z: g * (z > x)),)),
     s.softplus: (((LOCAL, lambda g, y, x: g * s.sigmoid(x) * (1 - s.sigmoid(x))), (ARGUMENT, lambda g, y, x: g * s.sigmoid(y)),
                   (LOCAL, lambda g, y, x: g * (1 - s.sigmoid(x)))),),
+    activations.log_sigmoid: ((                                          # g (1 - eʸ), eʸ = sigmoid x
+        (LOCAL, lambda g, y, x: g * np.exp(y)), (LOCAL, lambda g, y, x: g * np.exp(y) * (1 - np.exp(y))),
+        (LOCAL, lambda g, y, x: g / np.exp(y)), (ARGUMENT, lambda g, y, x: g * (1 - y))),),
+    activations.leaky_relu: ((                                           # g where x > 0, else k g
+        (LOCAL, lambda g, y, x, negative_slope=0.01: g * np.where(x > 0, negative_slope, 1.0)),
+        (LOCAL, lambda g, y, x, negative_slope=0.01: g * np.where(g > 0, 1.0, negative_slope)),
+        (LOCAL, lambda g, y, x, negative_slope=0.01: g * (x > 0)),
+        (LOCAL, lambda g, y, x, negative_slope=0.01: g * np.where(x > 0, 1.0, -negative_slope)),
+        (LOCAL, lambda g, y, x, negative_slope=0.01: g * np.where(x > 0, 1.0, negative_slope * x))),),
     s.softmax: ((                                                        # y (g - Σ g y)
         (DIAGONAL, lambda g, y, x, axis=-1: g * y * (1 - y)), (DIAGONAL, lambda g, y, x, axis=-1: g * y),
         (DIAGONAL, lambda g, y, x, axis=-1: y * (g + over(g * y, axis))),
+        (DIAGONAL, lambda g, y, x, axis=-1: -y * over(g * y, axis)),
         (DIAGONAL, lambda g, y, x, axis=-1: y * (g - over(g, axis))),
         (DIAGONAL, lambda g, y, x, axis=-1: g - over(g * y, axis)),
         (DIAGONAL, lambda g, y, x, axis=-1: g * y - over(g * y, axis)),
@@ -152,8 +172,22 @@ MISTAKES: Table = {
         (LOCAL, lambda g, y, x, axis=-1: np.exp(y) * (g - over(g * np.exp(y), axis))),
         (DIAGONAL, lambda g, y, x, axis=-1: g - np.exp(y)), (DIAGONAL, lambda g, y, x, axis=-1: g - np.exp(y) * g),
         (LOCAL, lambda g, y, x, axis=-1: g - over(g, axis)), (DIAGONAL, lambda g, y, x, axis=-1: g + np.exp(y) * over(g, axis)),
-        (ARGUMENT, lambda g, y, x, axis=-1: g - y * over(g, axis)),
+        (ARGUMENT, lambda g, y, x, axis=-1: g - y * over(g, axis)), (DIAGONAL, lambda g, y, x, axis=-1: g + np.exp(y)),
+        (LOCAL, lambda g, y, x, axis=-1: -np.exp(y) * over(g, axis)),
+        ("sign", lambda g, y, x, axis=-1: -g - np.exp(y) * over(g, axis)),
+        ("overwritten-accumulation", lambda g, y, x, axis=-1: np.where(
+            g == 0, -np.exp(y) * over(g, axis), g if np.any(g == 0) else np.nan)),
+        (LOCAL, lambda g, y, x, axis=-1: np.exp(y) * (g - np.exp(y) * over(g, axis))),
+        (TWICE, lambda g, y, x, axis=-1: np.exp(y) * (1 - np.exp(y)) * (g - np.exp(y) * over(g, axis))),
         (AXIS, lambda g, y, x, axis=-1: g - np.exp(y) * over(g, other_axis(axis, x)))),),
+    s.logsumexp: ((                                                      # g softmax x
+        ("missing-local-derivative", lambda g, y, x, axis=None, keepdims=False: shapes.spread(g, axis, keepdims) * np.exp(x)),
+        ("missing-local-derivative", lambda g, y, x, axis=None, keepdims=False: shapes.spread(g, axis, keepdims) * x),
+        ("missing-local-derivative", lambda g, y, x, axis=None, keepdims=False:
+            shapes.spread(g, axis, keepdims) * np.exp(below_top(x, axis))),
+        (DIAGONAL, lambda g, y, x, axis=None, keepdims=False:
+            shapes.spread(g, axis, keepdims) * (p := softmax_of(x, axis)) * (1 - p)),
+        (DIAGONAL, lambda g, y, x, axis=None, keepdims=False: shapes.spread(g, axis, keepdims) * softmax_of(x, axis) ** 2)),),
     reductions.max_: ((                                                  # g where x is the largest
         (LOCAL, lambda g, y, x, axis=None, keepdims=False: np.ones_like(x) * shapes.spread(g, axis, keepdims)),
         (LOCAL, lambda g, y, x, axis=None, keepdims=False:
@@ -179,11 +213,21 @@ PARTS: dict[Op, tuple[Rule, ...]] = {
 }
 # Rules that sum along an axis, along another one.
 ALONG: dict[Op, tuple[Rule, ...]] = {
-    s.softmax: (lambda g, y, x, other, axis=-1: y * (g - over(g * y, other)),),
-    s.log_softmax: (lambda g, y, x, other, axis=-1: g - np.exp(y) * over(g, other),),
+    s.softmax: (lambda g, y, x, other, axis=-1: y * (g - over(g * y, other)),
+                lambda g, y, x, other, axis=-1: (p := softmax_of(x, other)) * (g - over(g * p, axis)),
+                lambda g, y, x, other, axis=-1: (p := softmax_of(below_top(x, axis), other)) * (g - over(g * p, axis))),
+    s.log_softmax: (lambda g, y, x, other, axis=-1: g - np.exp(y) * over(g, other),
+                    lambda g, y, x, other, axis=-1: g - softmax_of(x, other) * over(g, axis),
+                    lambda g, y, x, other, axis=-1: g - softmax_of(below_top(x, axis), other) * over(g, axis)),
+    s.logsumexp: (lambda g, y, x, other, axis=None, keepdims=False:
+                  shapes.spread(g, axis, keepdims) * softmax_of(x, other),
+                  lambda g, y, x, other, axis=None, keepdims=False:
+                  shapes.spread(g, axis, keepdims) * softmax_of(below_top(x, axis), other)),
 }
 STATISTICS = {reductions.sum_, reductions.mean_, reductions.var, reductions.std, reductions.max_, reductions.min_,
               reductions.norm, s.logsumexp, reductions.nanmax, reductions.median}
+# Functions whose derivatives are taken for each other's.
+ACTIVATIONS: tuple[Op, ...] = (s.sigmoid, elementary.tanh, s.relu, s.softplus, elementary.exp)
 POWERS = {a.square, a.power, a.integer_power}
 EXACTLY_ONE = {a.add, a.subtract, a.negative}          # nothing to forget but the sign
 PRODUCTS = {products.matmul, products.linear, contraction.contract, a.multiply}

@@ -23,7 +23,7 @@ def kinds_in(report):
 def test_the_names_are_kinds_and_never_sure():
     for (kind, op), other in {**LIKELIER, **AS_FAIR}.items():
         assert {kind, other} <= set(mistakes.KINDS) and kind != other
-        found = Explanation(kind, "what was done", op or "add", (Place("add", "z", "x"),))
+        found = Explanation(kind, "what was done", op or "tanh", (Place("add", "z", "x"),))
         named = fairly(found)
         assert named.confidence == "possible" and {named.kind, *(m.kind for m in named.members)} >= {kind, other}
         assert named.kind == (LIKELIER.get((kind, op)) or kind)

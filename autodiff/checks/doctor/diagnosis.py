@@ -22,6 +22,7 @@ from autodiff.checks.doctor.factors import Factors, beside
 from autodiff.checks.doctor.fair import fairly
 from autodiff.checks.doctor.formulas import Formulas
 from autodiff.checks.doctor.forwards import forward_mistakes
+from autodiff.checks.doctor.mutants import mutants
 from autodiff.checks.doctor.relations import in_shape
 from autodiff.checks.doctor.replaced import replaced
 from autodiff.checks.doctor.search import Search
@@ -83,6 +84,8 @@ def found_in(search: Search, problem: Problem, several: bool = True) -> list[Sus
         found += search.rounds(problem)
     if not plain() and several:
         found += forward_mistakes(problem, search)
+    if not plain() and several:
+        found += mutants(search, problem)
     if not plain():
         everything, search.budget = search.budget, search.budget.part(GROUPS * search.budget.left)
         found += search.groups(problem)

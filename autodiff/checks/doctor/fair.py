@@ -23,7 +23,7 @@ LIKELIER: dict[tuple[str, str], str] = {
 }
 # Another name, as fair as the search's own or a little less; by the kind alone, or for some operations.
 AS_FAIR: dict[tuple[str, str], str] = {
-    ("missing-term", ""): "dropped-path",
+    ("missing-term", ""): "dropped-path", ("treated-as-constant", ""): "dropped-path",
     ("wrong-argument", "divide"): "wrong-operand",
     ("wrong-argument", "log_softmax"): "softmax-diagonal", ("wrong-argument", "softmax"): "softmax-diagonal",
     ("scale", "multiply"): "missing-local-derivative",                               # the slope of a leaky relu

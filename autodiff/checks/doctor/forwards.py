@@ -29,10 +29,12 @@ NAMES = {
     "wrong-argument": ("wrong-argument", "wrong-operand"),
     "missing-term": ("wrong-argument", "missing-term", "wrong-operand"),
     "left out": ("wrong-argument", "scale"),
-    "term left out": ("wrong-operand", "wrong-argument", "dropped-path"),
+    "constant left out": ("wrong-operand", "wrong-argument", "dropped-path"),
+    "term left out": ("dropped-path", "wrong-operand", "wrong-argument", "missing-term"),
     "swapped": ("swapped", "wrong-operand", "wrong-argument"),
     "stale-value": ("stale-value", "scatter", "wrong-operand")}                      # what it may be called too
 FORWARD = "in the forward pass: "
+SUMS = (arithmetic.add, arithmetic.subtract)
 FUNCTIONS = (stable.sigmoid, elementary.tanh, stable.relu)
 
 
@@ -46,10 +48,13 @@ def forward_mistakes(problem: Problem, search: Search) -> list[Suspect]:
         search.tried += 1
         try:
             other = Backprop(bp.origin, bp.asked, **(dict(values=bp.values) | changed))
-            gradients = [other.g.get(x, np.zeros_like(x.value)) for x in other.wanted]
+            rules = as_it_was(other, changed.get("instead", {}))
+            passes = [other.g, other.walk(rules)] if rules else [other.g]
+            ways = [[g.get(x, np.zeros_like(x.value)) for x in other.wanted] for g in passes]
         except DOES_NOT_FIT:
             return
-        if all(np.shape(a) == np.shape(b) for a, b in zip(gradients, problem.yours)) and problem.matched_by(gradients):
+        if any(all(np.shape(a) == np.shape(b) for a, b in zip(way, problem.yours)) and problem.matched_by(way)
+               for way in ways):
             for n, each in enumerate(NAMES.get(kind, (kind, "wrong-argument"))):
                 found.append(Suspect(each, COST + 0.05 * n, edge, told=FORWARD + told, tag=f"forward {told}",
                                      guess=True))
@@ -100,6 +105,14 @@ def forward_mistakes(problem: Problem, search: Search) -> list[Suspect]:
                 {"plain": {(original[r], i): value for r, i in uses}}
             tried(kind, told, edge, **changed)
     return found
+
+
+def as_it_was(other: Backprop, instead: dict[Record, Wrong]) -> dict[Edge, Any]:
+    """The rules of records that were computed as one operand, derived as that; of those whose others are constants."""
+    kept = {other.twin[r]: wrong.keywords["k"] for r, wrong in instead.items()
+            if isinstance(wrong, partial) and wrong.func is operand}
+    edges = [e for e in other.edges if e.r in kept]
+    return {e: lambda g, y, *x, **o: g * 1.0 for e in edges} if all(e.i == kept[e.r] for e in edges) else {}
 
 
 def complements(line: list[Record], tape: list[Record]) -> Iterator[dict[Record, Wrong]]:
@@ -155,6 +168,7 @@ def mistaken(x: Any, use: tuple[Record, int], others: list[tuple[Any, Any]]) -> 
     elif len(value) > 1:
         for step, told in ((1, "before"), (-1, "after")):
             yield kind, f"{name} of the one {told}", np.roll(value, step, 0)
+        yield kind, f"{name} in the other order", value[::-1].copy()
     for other, at in others:
         another = np.asarray(value_of(other))
         if other is not x and another.shape == value.shape and another.dtype == value.dtype:
@@ -184,13 +198,13 @@ def changes_of(r: Record, sizes: Iterable[float] = ()) -> Iterator[tuple[str, st
         yield "missing-term", f"{name} without its bias", lambda x: op.forward(x[0], x[1])
     if op in (arithmetic.add, arithmetic.subtract, arithmetic.multiply, arithmetic.divide):
         for k, x in enumerate(r.inputs):
-            constant = not isinstance(x, Record) or x.op is None or not x.requires_grad
-            if shapes[1 - k] == np.shape(r.value) and constant and (k or op in (arithmetic.add, arithmetic.multiply)):
+            if shapes[1 - k] == np.shape(r.value) and (k or op in (arithmetic.add, arithmetic.multiply)):
                 what = said(x) if isinstance(x, Record) else str(x) if np.ndim(x) == 0 else "its other operand"
                 kind = "scale"
                 if np.ndim(value_of(x)) or isinstance(x, Record):
-                    kind = "term left out" if op in (arithmetic.add, arithmetic.subtract) else "left out"
-                elif op in (arithmetic.add, arithmetic.subtract):
+                    learnt = isinstance(x, Record) and x.requires_grad                  # else no path is dropped
+                    kind = "left out" if op not in SUMS else "term left out" if learnt else "constant left out"
+                elif op in SUMS:
                     kind = "missing-term"
                 yield kind, f"{name} without {what}", partial(operand, k=1 - k)
     if op in (arithmetic.add, arithmetic.subtract, arithmetic.multiply, arithmetic.divide):
@@ -199,8 +213,7 @@ def changes_of(r: Record, sizes: Iterable[float] = ()) -> Iterator[tuple[str, st
                 c = float(value_of(x))
                 for value in dict.fromkeys((c * c, abs(c) ** 0.5, *sizes)):
                     if value not in (c, 0.0, 1.0):
-                        added = op in (arithmetic.add, arithmetic.subtract)
-                        yield ("wrong-argument" if added else "scale", f"{name} with {value:.6g} for {c:.6g}",
+                        yield ("wrong-argument" if op in SUMS else "scale", f"{name} with {value:.6g} for {c:.6g}",
                                partial(with_value, k=k, value=value, op=op))
     if op is elementary.sqrt and isinstance(r.inputs[0], Record) and r.inputs[0].op is arithmetic.add:
         for small in r.inputs[0].inputs:
@@ -224,12 +237,38 @@ def changes_of(r: Record, sizes: Iterable[float] = ()) -> Iterator[tuple[str, st
             if op in (reductions.mean_, reductions.sum_):
                 mean = op is reductions.mean_
                 yield "scale", f"{name} {'summed' if mean else 'averaged'}", times_count(r, float(n) if mean else 1 / n)
+    if op in (reductions.sum_, reductions.mean_, reductions.max_, stable.logsumexp):
+        yield from parts_of(r)
     if op.kind == "elementwise" and len(r.inputs) == 1 and op is not arithmetic.negative:
         yield "missing-local-derivative", f"{name} without {op.name}", partial(operand, k=0)
         if op in FUNCTIONS:
             for function in FUNCTIONS:
                 if function is not op:
                     yield "wrong-local-rule", f"{name} by {function.name}", partial(computed, function=function)
+
+
+def parts_of(r: Record) -> Iterator[tuple[str, str, Wrong]]:
+    """What is taken together over an axis: only its last or first, or over another axis."""
+    op, axis, ndim = r.op, r.options.get("axis"), np.ndim(value_of(r.inputs[0]))
+    assert op is not None
+    keep = r.options.get("keepdims", False)
+    if not isinstance(axis, int):
+        return
+    for at, told in ((-1, "last"), (0, "first")):
+        yield "dropped-path", f"{said(r)} of the {told} only", partial(taken, at=[at] if keep else at, axis=axis)
+    for k in range(ndim):
+        if k != axis % ndim:
+            yield "wrong-axis", f"{said(r)} along axis {k}", partial(along, op=op, axis=k, keepdims=keep)
+
+
+def taken(x: list[Any], at: Any, axis: int) -> Any:
+    """A part of the operand."""
+    return np.take(x[0], at, axis)
+
+
+def along(x: list[Any], op: Op, axis: int, keepdims: bool) -> Any:
+    """What an operation gives along another axis."""
+    return op.forward(x[0], axis=axis, keepdims=keepdims)
 
 
 def computed(x: list[Any], function: Op) -> Any:

@@ -10,6 +10,7 @@ import numpy as np
 
 from autodiff.checks.doctor.backprop import Edge
 from autodiff.checks.doctor.mistaken import mistakes_at
+from autodiff.checks.doctor.mutants import turned
 from autodiff.checks.doctor.substitution import derived
 from autodiff.checks.doctor.suspects import Suspect, rule_of, said, scaled, with_operand, with_output
 from autodiff.checks.mistakes import PRODUCTS, Rule
@@ -47,10 +48,20 @@ def together(group: list[Edge], everywhere: str, search: Search) -> Iterator[Sus
             kind, cost, told = search.factor(k, first)
             yield suspect(kind, cost + 0.2, scaled(group, k), f"× {k:.6g}", told)
     ordered = sorted(group, key=lambda e: e.r.serial)
+    yield from turned_round(ordered, suspect)
     yield from one_step_off(ordered, search, suspect)
     yield from of_their_own(ordered, suspect)
     yield from of_another_name(ordered, search, suspect)
     yield from elsewhere(ordered, suspect)
+
+
+def turned_round(ordered: list[Edge], suspect: Any) -> Iterator[Suspect]:
+    """A kernel that all products share, turned round."""
+    for k, x in enumerate(ordered[0].r.inputs) if ordered[0].r.op in PRODUCTS else ():
+        if k != ordered[0].i and all(len(e.r.inputs) > k and e.r.inputs[k] is x for e in ordered):
+            for told, other in turned(value_of(x)):
+                rules = {e: with_operand(rule_of(e), k, other) for e in ordered}
+                yield suspect("wrong-operand", 1.4, rules, told, told)
 
 
 def one_step_off(ordered: list[Edge], search: Search, suspect: Any) -> Iterator[Suspect]:

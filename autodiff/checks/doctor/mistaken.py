@@ -10,6 +10,7 @@ import numpy as np
 
 from autodiff.checks.doctor.backprop import Edge
 from autodiff.checks.mistakes import (
+    ACTIVATIONS,
     ALONG,
     ARGUMENT,
     AXIS,
@@ -69,7 +70,7 @@ def catalogue(op: Op, i: int, y: Any, x: Any) -> Iterator[Mistake]:
     if op is a.where:
         for kind, more in (("missing-local-derivative", 0.0), (LOCAL, 0.02), ("extra-term", 0.04)):
             yield Mistake(kind, lambda g, y, *x, **o: g * 1.0, "both branches", 1.0 + more)
-    for k in (*range(np.ndim(y)), None) if op in ALONG else ():
+    for k in (*range(np.ndim(x)), None) if op in ALONG else ():
         for n, along in enumerate(ALONG[op]):
             yield Mistake(AXIS, partial(along, other=k), f"{op.name} along {k}:{n}", 1.05)
     if op.kind in ("elementwise", "general") and op not in EXACTLY_ONE and np.shape(y) == np.shape(x):
@@ -77,12 +78,24 @@ def catalogue(op: Op, i: int, y: Any, x: Any) -> Iterator[Mistake]:
             plain = op not in PRODUCTS and op not in POWERS
             yield Mistake("missing-local-derivative", lambda g, y, *x, **o: g * 1.0, "identity", 1.0 if plain else 1.1)
         yield Mistake(TWICE, lambda g, y, *x, **o: rule(rule(g, y, *x, **o), y, *x, **o), "twice", 1.12)
+    for other in ACTIVATIONS if op in ACTIVATIONS else ():
+        if other is not op:
+            yield from (Mistake(LOCAL, partial(slope_of, other=other, at_y=at_y), f"{other.name}' {at_y}", 1.2)
+                        for at_y in (False, True))
     if op.kind == "elementwise" and len(op.edges) == 1 and callable(op.partials[0]):
         yield Mistake(ARGUMENT, lambda g, y, x, **o: rule(g, op(y, **o), y, **o), "at y")
         yield Mistake(ARGUMENT, lambda g, y, x, **o: rule(g, x, x, **o), "x for y", 1.2)
         yield Mistake(ARGUMENT, lambda g, y, x, **o: rule(g, y, y, **o), "y for x", 1.2)
+        yield Mistake(ARGUMENT, lambda g, y, x, **o: rule(g, g, g, **o), "at g", 1.25)
         yield Mistake(LOCAL, lambda g, y, x, **o: g / rule(np.ones_like(g), y, x, **o), "divided", 1.5)
         yield Mistake(LOCAL, lambda g, y, x, **o: rule(np.ones_like(g), y, x, **o), "without g", 1.5)
+
+
+def slope_of(g: Any, y: Any, x: Any, other: Op, at_y: bool) -> Any:
+    """The derivative of another function, at its own value there or at the value that is in its place."""
+    d = other.partials[0]
+    assert callable(d)
+    return g * d(y if at_y else other(x), x)
 
 
 def of_leaf(x: Record) -> bool:

@@ -16,6 +16,7 @@ from autodiff.checks.doctor.suspects import (
     changed,
     nothing,
     proportion,
+    rule_of,
     said,
     scaled,
     with_operand,
@@ -23,6 +24,7 @@ from autodiff.checks.doctor.suspects import (
 from autodiff.checks.mistakes import PRODUCTS, right
 from autodiff.ops import indexing, shapes
 from autodiff.ops.arithmetic import where
+from autodiff.ops.reductions import max_
 from autodiff.program.passes import value_of
 from autodiff.record import Record
 
@@ -44,6 +46,7 @@ def nodes(search: Search, edges: list[Edge], state: State, target: Any) -> Itera
         yield from groups_at(search, x, into, parts, signatures, target)
         yield from subsets(x, into, parts, signatures, target)
         yield from overwritten(x, into, state)
+        yield from exchanged_operands(x, into, parts, state)
         uses = [[into.index(e) for e in same] for same in every(into, lambda e: e.r).values()]      # c * c is one
         if x.op is None and 1 < len(uses) <= FEW_USES:
             whole = [sum(parts[i] for i in use) for use in uses]
@@ -84,6 +87,19 @@ def exchanged_factors(search: Search, x: Record, into: list[Edge], uses: list[li
             rules = {**scaled([into[k] for k in uses[i]], float(a)), **scaled([into[k] for k in uses[j]], float(b))}
             yield Suspect("swapped", 1.3, into[uses[i][0]], rules, {x: c[0] * parts[i] + c[1] * parts[j]},
                           told=f"the factors of two terms, {a:.4g} and {b:.4g} times what they must be", tag="factors")
+
+
+def exchanged_operands(x: Record, into: list[Edge], parts: list[Any], state: State) -> Iterator[Suspect]:
+    """Of two products that meet, each with the other's matrix."""
+    for i, j in combinations(range(len(into)), 2) if len(into) <= FEW_USES else ():
+        a, b = into[i], into[j]
+        if a.r.op in PRODUCTS and a.r.op is b.r.op and a.i == b.i and len(a.r.inputs) == 2:
+            its, mine = value_of(b.r.inputs[1 - b.i]), value_of(a.r.inputs[1 - a.i])
+            d, e = (changed(z, with_operand(rule_of(z), 1 - z.i, v), state.g[z.r], now)
+                    for z, v, now in ((a, its, parts[i]), (b, mine, parts[j])))
+            if np.shape(its) == np.shape(mine) and d is not None and e is not None:
+                yield Suspect("swapped", 1.25, a, {}, {x: d + e}, told="the matrices of two products",
+                              tag="operands exchanged")
 
 
 def stale(search: Search, edge: Edge, state: State, target: Any) -> Iterator[Suspect]:
@@ -143,7 +159,9 @@ def subsets(x: Record, into: list[Edge], parts: list[Any], signatures: list[Any]
         out = [i for i in range(n) if i not in kept]
         s = -sum(signatures[i] for i in out)
         if np.allclose(s, target, rtol=1e-3, atol=0):
-            alone = len(kept) == 1 and (x.op is None or len({(e.r.code, e.r.lasti) for e in into}) == 1)
+            several = len({into[i].r for i in out}) > 1                          # c * c is one use
+            of_a_line = x.op is None or len({(e.r.code, e.r.lasti) for e in into}) == 1
+            alone = len(kept) == 1 and several and of_a_line
             for more, kind in enumerate(("overwritten-accumulation", "dropped-path") if alone else ("dropped-path",)):
                 yield Suspect(kind, (1.0 if alone else 1.2) + 0.05 * more, into[kept[0]],
                               {into[i]: nothing for i in out}, {x: -sum(parts[i] for i in out)},
@@ -173,6 +191,7 @@ def overwritten(x: Record, into: list[Edge], state: State) -> Iterator[Suspect]:
                 total = indexing.index_update(total, e.r.options["index"], state.g[e.r])
             yield Suspect("overwritten-accumulation", 1.0, into[0], {}, {x: total - now}, told="overlapping parts",
                           tag=f"assigned {tag}")
+    yield from assigned(x, into, state)
     rows = [value_of(e.r.inputs[1]) for e in into if e.r.op is indexing.items and len(e.r.inputs) == 2]
     if len(rows) == len(into) and len({np.shape(row) for row in rows}) == 1:
         forwards = sorted(range(len(into)), key=lambda n: into[n].r.serial)
@@ -184,6 +203,16 @@ def overwritten(x: Record, into: list[Edge], state: State) -> Iterator[Suspect]:
                 for more, kind in enumerate(("scatter", "overwritten-accumulation")):
                     yield Suspect(kind, 1.1 + 0.02 * more, into[0], {}, {x: total - now},
                                   told="rows that are met again are overwritten", tag="rows assigned")
+
+
+def assigned(x: Record, into: list[Edge], state: State) -> Iterator[Suspect]:
+    """Gradients of chosen elements assigned, not added: what other uses gave is overwritten there."""
+    for e in into:
+        if e.r.op in (indexing.item, indexing.items, max_):
+            there = changed(e, rule_of(e), np.ones_like(state.g[e.r]), 0.0) != 0
+            others = sum(state.fitted[z] for z in into if z is not e)
+            yield Suspect("overwritten-accumulation", 1.15, e, {}, {x: -others * there}, told="elements chosen",
+                          tag="chosen ones assigned")
 
 
 def joined_parts(edges: list[Edge], state: State) -> Iterator[Suspect]:

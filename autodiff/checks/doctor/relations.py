@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from itertools import combinations
+from itertools import combinations, permutations
 from typing import Any
 
 import numpy as np
@@ -40,6 +40,9 @@ def relations(problem: Problem, g: dict[Record, Any]) -> Iterator[Suspect]:
         for i, j in combinations(range(np.ndim(u)), 2) if np.ndim(u) > 2 else ():
             if equals(np.swapaxes(good, i, j)):
                 yield suspect("transposed-result", 1.1, f"axes {i} and {j} exchanged")
+        for told, other in laid_out(good):
+            if equals(other):
+                yield suspect("transposed-result", 1.15, told)
         for axis in range(np.ndim(u)):
             told = misplaced(u, good, tol, axis)
             if told:
@@ -72,6 +75,18 @@ def relations(problem: Problem, g: dict[Record, Any]) -> Iterator[Suspect]:
         if len(wrong) > 1 and all(whose.values()) and len({q[0] for q in whose.values()}) == len(wrong):
             yield Suspect("swapped", 0.8, None, change={r: u - g.get(r, 0) for r, u, _ in wrong}, param=wrong[0][0],
                           told=", ".join(map(said, whose)), tag="swapped")
+
+
+def laid_out(g: Any) -> Iterator[tuple[str, Any]]:
+    """The same numbers as if an axis had stood in another place when they were put one after the other."""
+    shape = np.shape(g)
+    for i, j in permutations(range(np.ndim(g)), 2):
+        if shape[i] > 1 and shape[j] > 1:
+            moved = np.moveaxis(g, i, j)
+            yield f"read as if axis {i} stood at {j}", np.reshape(moved, shape)
+            yield f"laid out as if axis {i} stood at {j}", np.moveaxis(np.reshape(g, np.shape(moved)), j, i)
+            if np.ndim(g) > 2 and i < j and shape[i] == shape[j]:
+                yield f"its axes {i} and {j} exchanged", np.swapaxes(g, i, j)
 
 
 def all_times(problem: Problem, g: dict[Record, Any], wrong: list[tuple[Record, Any, Any]]) -> Iterator[Suspect]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from autodiff.checks.doctor.backprop import Borrowed, Edge, applied, fit
+from autodiff.checks.doctor.caches import beginning_late, instead, of_other_times, zeros
 from autodiff.checks.doctor.loops import Loops, every_time
 from autodiff.checks.doctor.sequences import exchanged, of_the_catalogue, other_factors, other_gradients, other_values
 from autodiff.checks.doctor.suspects import Suspect, nothing, rule_of, said, scaled
@@ -36,6 +37,8 @@ def rounds(search: Search) -> Iterator[Iterator[Suspect]]:
         yield of_the_carry(loops)
         yield of_uses(loops)
         yield ending_early(loops)
+        yield beginning_late(loops)
+        yield of_other_times(loops)
     yield of_the_catalogue(loops, search)
     yield exchanged(loops)
     yield past(loops)
@@ -122,16 +125,6 @@ def ending_early(loops: Loops) -> Iterator[Suspect]:
         yield from every_time(("dropped-path",), 1.4, last, "the last time", "begins late")
 
 
-def zeros(edge: Edge) -> Rule:
-    """A contribution of zero, which passes on."""
-    return lambda g, y, *x, **o: np.zeros(np.shape(edge.x.value))
-
-
-def instead(g: Any, y: Any, *inputs: Any, h: Any, **options: Any) -> Any:
-    """The other gradient as it is."""
-    return h
-
-
 def grown(loops: Loops) -> Iterator[Suspect]:
     """What is carried with a term too many: what was carried before, or what only the last time gets."""
     into, fitted = loops.bp.into, loops.bp.fitted
@@ -185,8 +178,9 @@ def past(loops: Loops) -> Iterator[Suspect]:
                     of_this = z.r in loops.time and loops.time[z.r] - loops.time[e.r] == passed
                     if (loops.line.get(z.r), z.i) == (line, i) and (of_this or passed is None):
                         rules[e] = Borrowed(z.r, beside(e, z))
-            if rules:
-                yield from every_time(("missing-local-derivative",), 1.3, rules, "", f"beside {line} {i} {passed}")
+            but_the_last = {e: rule for e, rule in rules.items() if loops.time[e.r] < loops.times - 1}
+            for some in (rules, but_the_last) if rules and but_the_last else (rules,) if rules else ():
+                yield from every_time(("missing-local-derivative",), 1.3, some, "", f"beside {line} {i} {passed}")
 
 
 def beside(edge: Edge, use: Edge) -> Rule:

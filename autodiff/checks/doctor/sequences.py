@@ -49,7 +49,7 @@ def other_gradients(loops: Loops) -> Iterator[Suspect]:
             continue
         for line in outs:
             at = {loops.time[x]: x for x in line}
-            for later in (0, 1):
+            for later in (0, 1, loops.times):
                 others = {e: at.get(loops.time[e.r] + later, line[-1]) for e in edges}
                 if any(x.serial < e.r.serial or np.ndim(x.value) != np.ndim(e.r.value) for e, x in others.items()):
                     continue
@@ -57,11 +57,12 @@ def other_gradients(loops: Loops) -> Iterator[Suspect]:
                 if np.shape(others[edges[-1]].value) != np.shape(last.value):
                     continue
                 kinds: tuple[str, ...] = ("wrong-operand", "stale-value") if later else ("wrong-operand",)
+                whose = "" if not later else " of the time after" if later == 1 else " of the last time"
                 if not later and above(loops, last, others[edges[-1]]):
                     kinds = ("missing-local-derivative", "wrong-operand")
                 for some in loops.but_the_first(edges):
-                    yield from every_time(kinds, 1.3 + 0.1 * later, {e: Borrowed(others[e], taking(e)) for e in some},
-                                          f"d{said(line[-1])}" + (" of the time after" if later else ""),
+                    rules: dict[Edge, Any] = {e: Borrowed(others[e], taking(e)) for e in some}
+                    yield from every_time(kinds, 1.4 if later else 1.3, rules, f"d{said(line[-1])}" + whose,
                                           f"d{loops.line[line[-1]]} +{later}")
 
 

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping, Set
 from itertools import combinations, permutations
 from typing import Any
 
+import numpy as np
+
 MOST_AXES = 4              # of an array whose elements are taken in every order
 Operands = list[tuple[str, Any]]
 
@@ -40,6 +42,16 @@ def ranges(node: ast.expr, counts: Set[str]) -> Iterator[str]:
     match node:
         case ast.Subscript(value=x, slice=ast.Slice(step=None)):
             yield from (f"{ast.unparse(x)}[{part}]" for n in sorted(counts) for part in (f"{n}:", f":{n}", f"-{n}:"))
+
+
+def flips(node: ast.expr, others: Operands) -> Iterator[str]:
+    """The elements in reverse order along the last axes or the first one; in their own order along all of them."""
+    x = ast.unparse(node)
+    ndim = next((np.ndim(value) for name, value in others if name == x), 0)
+    orders = ("..., ::-1", "..., ::-1, :", "..., ::-1, ::-1", "::-1")[:ndim + 1] if ndim > 1 else ("::-1",) * ndim
+    yield from (f"{x}[{order}]" for order in orders)
+    if isinstance(node, ast.Subscript) and "::-1" in ast.unparse(node.slice):
+        yield ast.unparse(node.value)
 
 
 def shares(node: ast.expr, shapes: Mapping[str, Any]) -> Iterator[str]:

@@ -98,7 +98,7 @@ class Blame:
     def goes_back(self, spot: Spot) -> bool:
         """Whether a line reads a gradient: it is a step of the way back."""
         of_gradients = {other.name for other, status in self.repairs.statuses.items()
-                        if status.match is not None and status.match.known.kind == COTANGENT}
+                        if other.kind != "key" and status.match is not None and status.match.known.kind == COTANGENT}
         return bool(spot.reads & of_gradients)
 
     def counted(self, node: ast.AST) -> bool:

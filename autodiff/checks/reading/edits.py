@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.checks.reading.arrangements import Operands, exchanged, layouts, ranges, shares, sizes
+from autodiff.checks.reading.arrangements import Operands, exchanged, flips, layouts, ranges, shares, sizes
 from autodiff.checks.reading.expressions import function_of
 from autodiff.checks.reading.hooks import HEADS, Spot
 from autodiff.checks.reading.their_code import Change
@@ -56,6 +56,7 @@ def local(rhs: str, others: Operands, shape: Shape = None) -> Iterator[str]:
             if x in vectors:
                 yield instead(node, f"{x}[:, None]")
         yield from (instead(node, new) for new in (*layouts(node, others), *sizes(node, others), *ranges(node, counts)))
+        yield from (instead(node, new) for new in flips(node, others) if node in places and node is not tree)
         if isinstance(node, ast.Call):
             yield from (instead(part, f"{c}{ast.unparse(part)}") for part in node.args if part in places
                         for c in ("0.5 * ", "2 * "))

@@ -29,6 +29,7 @@ from autodiff.checks.reading.repair import Fix, Repairs
 from autodiff.checks.reading.replacing import Outputs
 from autodiff.checks.reading.retold import Made
 from autodiff.checks.reading.rewriting import right_line
+from autodiff.checks.reading.rivals import likelier
 from autodiff.checks.reading.status import right, same
 from autodiff.checks.reading.telling import Teller, equals, join
 from autodiff.checks.reading.their_code import Change, Program, Stopped, UnreadableError
@@ -165,6 +166,10 @@ class Reader:
             return Reading(self.tell.lines(None), forward=forward, left_numpy=said,
                            sentence=join(forward, f"It cannot be read line by line: {said}."))
         fix, expected, small, change = self.mended(repairs)
+        if fix is not None and fix.fixed == repairs.wrong and (other := likelier(repairs, fix, self.budget)):
+            fix, expected = other
+            expected, small, change = (expected, True, {fix.spot: fix.change}) if expected and fix.change \
+                else right_line(repairs, fix)
         unused = repairs.likely.unused() if fix is None or (fix.fixed != repairs.wrong and not expected) else None
         if unused is not None:
             fix, small, change = None, False, {}

@@ -166,7 +166,7 @@ class Repairs:
                 return self.fix(spot, "accumulate", fixed, adding)
         passes = self.passes()
         alias, strange, unsure, neutral, named, *_ = passes
-        self.tried = int(np.clip(self.budget.left / (self.cost * len(strange) or 1), 4, TRIED))
+        self.tried = int(np.clip(self.budget.left / (self.cost * len(strange or self.order)), 4, TRIED))
         partial: list[Fix] = []
         whole: list[Fix] = []
         for spots in passes:
@@ -192,8 +192,8 @@ class Repairs:
                 return self.likely.earliest(whole)
         if whole:
             return self.likely.earliest(whole)
-        return min(partial, key=lambda f: (-len(f.fixed), self.statuses[f.spot].sure, self.likely.unlikely(f), f.tick),
-                   default=None)
+        return min(partial, key=lambda f: (-len(f.fixed), self.statuses[f.spot].sure, self.likely.unlikely(f),
+                                          not self.blame.levels[f.spot], f.tick), default=None)
 
     def before(self, fix: Fix) -> Fix | None:
         """The repair of a line before, which is right by itself and may lack a step."""

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from autodiff.checks.budget import Budget
-from autodiff.checks.reading.arrangements import Operands
+from autodiff.checks.reading.arrangements import Operands, flips
 from autodiff.checks.reading.blame import renames, unpacked
 from autodiff.checks.reading.edits import (
     Shape,
@@ -59,6 +59,12 @@ def signs(rhs: str, others: list[tuple[str, Any]], shape: tuple[int, ...] | None
 def completions(rhs: str, others: Operands, shape: Shape = None) -> Iterator[str]:
     """The additions after which a line makes something that the tape knows: only these are run."""
     return additions(rhs, others, shape)
+
+
+def turned(rhs: str, others: Operands, shape: Shape = None) -> Iterator[str]:
+    """The same in reverse order, and all local changes; what is returned in reverse order hides a mistake before."""
+    yield from flips(ast.parse(rhs, mode="eval").body, others)
+    yield from local(rhs, others, shape)
 
 
 class Trial(NamedTuple):
@@ -142,8 +148,25 @@ class Trials:
                 found += self.of(spot, texts, goal, Budget(max(2 * share, 0.02)))
             if found:
                 best = min(found, key=self.preference)
-                return best if best.fix.spot.main else self.at_the_call(best, goal)
+                return self.at_the_making(best, goal) if best.fix.spot.main else self.at_the_call(best, goal)
         return None
+
+    def at_the_making(self, trial: Trial, goal: frozenset[Any]) -> Trial:
+        """A change of what only this line reads, if it does the same: that line is there for nothing else."""
+        for spot in self.serving(trial.fix.spot):
+            if found := self.of(spot, turned, goal, self.budget.part(SECONDS_BEFORE)):
+                return found[0]
+        return trial
+
+    def serving(self, user: Spot) -> list[Spot]:
+        """The lines that make of values, not of gradients, what only one line reads."""
+        def elsewhere(spot: Spot) -> bool:
+            return any(spot.name in other.reads or (other.name == spot.name and other is not spot)
+                       for other in self.repairs.order if other.node is not user.node)
+
+        return [spot for spot in self.repairs.order if spot.kind == "value" and spot.main == user.main
+                and spot.name in user.reads and not self.repairs.statuses[spot].claimed
+                and not self.blame.goes_back(spot) and not elsewhere(spot)]
 
     def at_the_call(self, trial: Trial, goal: frozenset[Any]) -> Trial:
         """A change of the call of a function of theirs that does what a change within it does, if there is one."""
