@@ -25,7 +25,6 @@ from autodiff.tape import Tape
 PLAINLY = {IS: 2.2, POSSIBLE: PLAIN}       # the cost up to which a mistake is believed rather than a line as it looks
 NEAR = 0.25            # by how much a mistake that fits the line may cost more than one that does not
 FAR = {IS: 3.0, POSSIBLE: 2.0}             # the cost of a mistake, from which a line is believed that nothing explains
-TWICE_PLAIN = 2.6      # that of two plain mistakes, which are believed rather than a line that says nothing
 CLEAR = 1.3            # the cost up to which the search is believed rather than a small change of a line
 OTHERS = 2             # kinds that a mistake may be where it looks like two
 LITTLE = 0.1           # of the cost that a mistake has
@@ -153,13 +152,10 @@ def ordered(explanations: Sequence[Explanation], reading: Reading | None, wrong:
         return of_two(explanations, reading, wrong, tape)
     if first is None or first.kind == "two":
         line = by_line(reading, kinds or kinds_by_look(reading, tape), wrong, tape)
-        if first is not None and not kinds and first.cost <= TWICE_PLAIN:
-            return (in_front(first, all_of(line)), *explanations[1:])
         return (line, *explanations) if first else (line,)
     if first.sentence.startswith(FORWARD):
-        look = [kind for kind in kinds_by_look(reading, tape) if kind not in OF_LAYOUT]       # a value has no place
-        kinds = kinds or tuple(dict.fromkeys([*look[:1], "wrong-argument", "wrong-operand", "wrong-local-rule",
-                                              "missing-term"]))
+        kinds = kinds or tuple(dict.fromkeys([*kinds_by_look(reading, tape)[:1], "wrong-argument",
+                                              "wrong-operand", "wrong-local-rule", "missing-term"]))
         return (in_front(by_line(reading, kinds, wrong, tape), all_of(first)), *explanations[1:])
     if not kinds:
         guess = by_line(reading, kinds_by_look(reading, tape), wrong, tape)

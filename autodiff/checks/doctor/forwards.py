@@ -29,8 +29,7 @@ NAMES = {
     "wrong-argument": ("wrong-argument", "wrong-operand"),
     "missing-term": ("wrong-argument", "missing-term", "wrong-operand"),
     "left out": ("wrong-argument", "scale"),
-    "constant left out": ("wrong-operand", "wrong-argument", "dropped-path"),
-    "term left out": ("dropped-path", "wrong-operand", "wrong-argument", "missing-term"),
+    "term left out": ("wrong-operand", "wrong-argument", "dropped-path", "missing-term"),
     "swapped": ("swapped", "wrong-operand", "wrong-argument"),
     "stale-value": ("stale-value", "scatter", "wrong-operand")}                      # what it may be called too
 FORWARD = "in the forward pass: "
@@ -202,8 +201,7 @@ def changes_of(r: Record, sizes: Iterable[float] = ()) -> Iterator[tuple[str, st
                 what = said(x) if isinstance(x, Record) else str(x) if np.ndim(x) == 0 else "its other operand"
                 kind = "scale"
                 if np.ndim(value_of(x)) or isinstance(x, Record):
-                    learnt = isinstance(x, Record) and x.requires_grad                  # else no path is dropped
-                    kind = "left out" if op not in SUMS else "term left out" if learnt else "constant left out"
+                    kind = "term left out" if op in SUMS else "left out"
                 elif op in SUMS:
                     kind = "missing-term"
                 yield kind, f"{name} without {what}", partial(operand, k=1 - k)

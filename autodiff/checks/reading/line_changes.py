@@ -218,9 +218,9 @@ def of_factors(mine: Sequence[Signed], good: Sequence[Signed], within: str) -> I
             "normalisation" if all(power < 0 and totalled(f, common) for power, f in missing) else \
             "total" if all(reduction(f) for _, f in missing) else "derivative"
     elif not missing:
-        if within == "f":
-            yield "factor of an argument"
-        elif not all(derivative(f) for _, f in left) or all(operand(f) and twice(f, common) for _, f in left):
+        if not all(derivative(f) for _, f in left):
+            yield "extra factor"
+        elif all(operand(f) and twice(f, common) for _, f in left):
             yield "extra factor"                                       # r of r * h * r * (1 - r)
         else:
             known = all(any(same(n, f) for _, other in good for n in ast.walk(other)) for _, f in left if operand(f))

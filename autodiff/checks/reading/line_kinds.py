@@ -67,8 +67,8 @@ KINDS: dict[str, tuple[str, ...]] = {
     "half a derivative": ("wrong-local-rule", "missing-local-derivative"),
     "factor of a product": ("wrong-operand", "missing-local-derivative"),
     "extra derivative": ("double-derivative", "wrong-operand", "wrong-local-rule"),
-    "extra operand": ("wrong-local-rule", "wrong-operand", "double-derivative"),
-    "extra factor": ("wrong-local-rule", "wrong-operand", "double-derivative"),
+    "extra operand": ("wrong-operand", "double-derivative", "wrong-local-rule"),
+    "extra factor": ("wrong-operand", "wrong-local-rule", "double-derivative"),
     "path": ("dropped-path", "missing-term", "treated-as-constant"),
     "term": ("dropped-path", "missing-term", "treated-as-constant"),
     "penalty": ("missing-term", "dropped-path", "treated-as-constant"),
@@ -289,9 +289,6 @@ def kinds_of_line(text: str) -> tuple[str, ...]:
         known = ("wrong-argument", "wrong-operand", "wrong-local-rule")       # f(W x + b)
     else:
         known = ("wrong-operand", "wrong-local-rule") if products else ("wrong-local-rule", "wrong-operand")
-        if isinstance(target, ast.Subscript) and isinstance(node, ast.AugAssign) and not products \
-                and isinstance(node.op, ast.Add | ast.Sub):
-            known = ("scatter", *known)                                       # added at chosen places
     if calls & {"reshape", "repeat", "tile"}:
         known = ("wrong-axis", "scatter", "transposed-result", *known)
     elif function_of(value) in LAYOUTS:

@@ -166,7 +166,7 @@ class Repairs:
                 return self.fix(spot, "accumulate", fixed, adding)
         passes = self.passes()
         alias, strange, unsure, neutral, named, *_ = passes
-        self.tried = int(np.clip(self.budget.left / (self.cost * len(strange or self.order)), 4, TRIED))
+        self.tried = int(np.clip(self.budget.left / (self.cost * len(strange or self.order) or 1), 4, TRIED))
         partial: list[Fix] = []
         whole: list[Fix] = []
         for spots in passes:
