@@ -45,11 +45,14 @@ def ranges(node: ast.expr, counts: Set[str]) -> Iterator[str]:
 
 
 def flips(node: ast.expr, others: Operands) -> Iterator[str]:
-    """The elements in reverse order along the last axes or the first one; in their own order along all of them."""
+    """A kernel's elements in reverse order along the last axes or the first one; in their own order along all of them.
+
+    A vector in reverse order fits too much by accident.
+    """
     x = ast.unparse(node)
     ndim = next((np.ndim(value) for name, value in others if name == x), 0)
-    orders = ("..., ::-1", "..., ::-1, :", "..., ::-1, ::-1", "::-1")[:ndim + 1] if ndim > 1 else ("::-1",) * ndim
-    yield from (f"{x}[{order}]" for order in orders)
+    orders = ("..., ::-1", "..., ::-1, :", "..., ::-1, ::-1", "::-1")[:ndim + 1]
+    yield from (f"{x}[{order}]" for order in orders if ndim > 1)
     if isinstance(node, ast.Subscript) and "::-1" in ast.unparse(node.slice):
         yield ast.unparse(node.value)
 

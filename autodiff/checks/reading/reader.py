@@ -166,7 +166,8 @@ class Reader:
             return Reading(self.tell.lines(None), forward=forward, left_numpy=said,
                            sentence=join(forward, f"It cannot be read line by line: {said}."))
         fix, expected, small, change = self.mended(repairs)
-        if fix is not None and fix.fixed == repairs.wrong and (other := likelier(repairs, fix, self.budget)):
+        other = likelier(repairs, fix, self.budget) if fix is not None and fix.fixed == repairs.wrong else None
+        if other is not None and (other[1] or not small):       # what can be written is not given up for what cannot
             fix, expected = other
             expected, small, change = (expected, True, {fix.spot: fix.change}) if expected and fix.change \
                 else right_line(repairs, fix)
