@@ -23,13 +23,13 @@ def names(e: Explanation) -> set[str]:
 
 def test_a_kernel_turned_round() -> None:
     x, k = (ad.Tensor(RNG.normal(size=s), True, name=n) for n, s in (("x", (4, 2, 7)), ("k", (3, 2, 3))))
-    windows = np.stack([x[:, :, i:i + 5] for i in range(3)], axis=-1)
-    z = np.einsum("nctr,fcr->nft", windows, k)
+    z = np.einsum("nctr,fcr->nft", np.stack([x[:, :, i:i + 5] for i in range(3)], axis=-1), k)
     dx = np.zeros(x.shape)
     for i in range(3):
         dx[:, :, i:i + 5] += np.einsum("nft,fc->nct", 2 * z.data, k.data[:, :, 2 - i])
     e = first((z ** 2).sum(), {"x": dx})
     assert names(e) == {"wrong-operand", "scatter"} and "k turned round along axis 2" in e.sentence
+    assert "the contribution to the gradient of the result of stack" in e.sentence
 
 
 def test_a_derivative_at_an_argument_that_lacks_a_term() -> None:

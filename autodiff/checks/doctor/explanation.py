@@ -200,7 +200,8 @@ class Telling:
         place = places[0] if places else Place("", "", "")
         derivative = f"{OP_SYMBOLS.get(place.op, place.op)}′({place.operand})"
         param = self.name(s.param) if s.param is not None else place.operand
-        contribution = f"the contribution to d{place.operand}"
+        gradient = f"d{place.operand}" if place.operand.isidentifier() else f"the gradient of {place.operand}"
+        contribution = f"the contribution to {gradient}"
         told = s.told
         if told.startswith("in the forward pass"):
             return f"computing something else {told}{at}"
