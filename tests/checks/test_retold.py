@@ -1,7 +1,5 @@
 """The wrong line by what a mistake found on the tape makes of the values on the way."""
 
-import itertools
-import linecache
 from typing import Any
 
 import numpy as np
@@ -11,28 +9,11 @@ from autodiff.checks.budget import Budget
 from autodiff.checks.doctor.backprop import Backprop
 from autodiff.checks.doctor.consequences import consequences
 from autodiff.checks.doctor.suspects import Suspect, nothing
-from autodiff.checks.reading.findings import Reading
 from autodiff.checks.reading.reader import Reader
 from autodiff.checks.reading.retold import Made
-from autodiff.checks.report import Report
+from tests.written import compared, in_words
 
-numbers = itertools.count()
 RNG = np.random.default_rng(7)
-
-
-def compared(text: str, loss: Any, parameters: tuple[str, ...], **values: Any) -> Report:
-    """What the doctor says of a function, given as text with the name `by_hand`."""
-    file = f"<retold {next(numbers)}>"
-    linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
-    space: dict[str, Any] = {"np": np}
-    exec(compile(text, file, "exec"), space)
-    tensors = {k: ad.Tensor(v, requires_grad=k in parameters, name=k) for k, v in values.items()}
-    return ad.compare(loss(**tensors), space["by_hand"], inputs=values)
-
-
-def in_words(report: Report) -> Reading:
-    assert report.reading is not None and not report.ok
-    return report.reading
 
 
 def test_carried_gradient_thrown_away_in_a_loop() -> None:

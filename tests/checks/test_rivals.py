@@ -1,28 +1,13 @@
 """Two lines that can be put right equally well: which is quoted."""
 
-import itertools
-import linecache
 from typing import Any
 
 import numpy as np
 
 import autodiff as ad
-from autodiff.checks.reading.findings import Reading
+from tests.written import compared, in_words
 
-numbers = itertools.count()
 RNG = np.random.default_rng(11)
-
-
-def read(text: str, loss: Any, parameters: tuple[str, ...], **values: Any) -> Reading:
-    """What is read in a function, given as text with the name `by_hand`."""
-    file = f"<rivals {next(numbers)}>"
-    linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
-    space: dict[str, Any] = {"np": np}
-    exec(compile(text, file, "exec"), space)
-    tensors = {k: ad.Tensor(v, requires_grad=k in parameters, name=k) for k, v in values.items()}
-    report = ad.compare(loss(**tensors), space["by_hand"], inputs=values)
-    assert not report.ok and report.reading is not None
-    return report.reading
 
 
 def test_the_repair_that_leaves_fewer_lines_unexplained() -> None:
@@ -30,7 +15,7 @@ def test_the_repair_that_leaves_fewer_lines_unexplained() -> None:
         z = mu + np.tanh(x @ W)
         return ((z - y) ** 2).sum() / 5 + 0.5 * (mu ** 2).sum() / 5
 
-    reading = read("""
+    reading = in_words(compared("""
 def by_hand(x, y, mu, W):
     t = np.tanh(x @ W)
     rec = 2 * (mu + t - y)
@@ -39,7 +24,7 @@ def by_hand(x, y, mu, W):
     dW = x.T @ (rec / 5 * (1 - t ** 2))
     return {"mu": dmu, "W": dW}
 """, loss, ("mu", "W"), x=RNG.normal(size=(5, 3)), y=RNG.normal(size=(5, 4)), mu=RNG.normal(size=(5, 4)),
-                   W=RNG.normal(size=(3, 4)))
+                   W=RNG.normal(size=(3, 4))))
     assert reading.first_wrong is not None and reading.first_wrong.text == "kl = 2 * mu"
     assert reading.expected == "kl = mu" and reading.certain
 
@@ -49,7 +34,7 @@ def test_what_only_one_line_reads_is_turned_round() -> None:
         z = sum(k[:, i:i + 1] * np.tanh(x)[:, i:i + 4] for i in range(3))
         return (np.asarray(z) ** 2).sum() if not isinstance(z, ad.Tensor) else (z ** 2).sum()
 
-    reading = read("""
+    reading = in_words(compared("""
 def by_hand(x, k):
     t = np.tanh(x)
     z = sum(k[:, i:i + 1] * t[:, i:i + 4] for i in range(3))
@@ -57,6 +42,6 @@ def by_hand(x, k):
     turned = k
     dt = sum(turned[:, i:i + 1] * g[:, i:i + 6] for i in range(3))
     return {"x": dt * (1 - t ** 2)}
-""", loss, ("x",), x=RNG.normal(size=(3, 6)), k=RNG.normal(size=(3, 3)))
+""", loss, ("x",), x=RNG.normal(size=(3, 6)), k=RNG.normal(size=(3, 3))))
     assert reading.first_wrong is not None and reading.first_wrong.text == "turned = k"
     assert reading.expected == "turned = k[..., ::-1]"
