@@ -11,8 +11,8 @@ A model is a module of one of the `PARTS` with
 So the wrong line is known exactly, and every case can be given to `ad.compare` as a function or as arrays.
 
 `blind` is set aside and never looked at, but for its totals. The others are for tuning: `dev` and `dev2` from the
-first; `dev3`, `dev4` and `dev5`, written without sight of the doctor, after each was measured once; and at last `held`,
-which was written together with `dev2`.
+first; `dev3`, `dev4` and `dev5`, written without sight of the doctor, after each was measured once; and `held`,
+which was written together with `dev2`. `dev6`, the last lot written without sight, has only been measured, once.
 What a fair reader accepts stands in `labels`, or with the slip itself.
 """
 
@@ -33,7 +33,7 @@ import numpy as np
 import autodiff as ad
 
 HERE = Path(__file__).parent
-PARTS = ("blind", "dev", "dev2", "dev3", "dev4", "dev5", "held")
+PARTS = ("blind", "dev", "dev2", "dev3", "dev4", "dev5", "dev6", "held")
 
 
 @dataclass(frozen=True)

@@ -21,5 +21,6 @@ LABELS: dict[str, Labels] = {
     "dev3": beside("dev3"),
     "dev4": beside("dev4"),
     "dev5": beside("dev5"),
+    "dev6": beside("dev6"),
     "held": beside("held"),
 }
