@@ -7,6 +7,7 @@ import time
 import numpy as np
 
 MORE = 4                   # times as many seconds may pass by the clock on the wall, for who sleeps or waits
+PAUSE = 0.5                # seconds more, for a machine that halts now and then
 
 
 class Budget:
@@ -31,7 +32,7 @@ class Budget:
         now = time.perf_counter()
         self.seconds = seconds if within is None else min(seconds, within.left)
         self.started = time.thread_time()
-        self.ends: float = min(now + MORE * self.seconds, np.inf if within is None else within.ends)
+        self.ends: float = min(now + MORE * self.seconds + PAUSE, np.inf if within is None else within.ends)
         self.next_look = now + self.seconds
 
     @property

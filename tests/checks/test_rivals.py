@@ -45,3 +45,38 @@ def by_hand(x, k):
 """, loss, ("x",), x=RNG.normal(size=(3, 6)), k=RNG.normal(size=(3, 3))))
     assert reading.first_wrong is not None and reading.first_wrong.text == "turned = k"
     assert reading.expected == "turned = k[..., ::-1]"
+
+
+def squares(x: Any, W: Any, b: Any) -> Any:
+    z = x @ W + b
+    return (z * z).mean()
+
+
+LINEAR = {"x": RNG.normal(size=(2, 3, 5)), "W": RNG.normal(size=(5, 5)), "b": RNG.normal(size=5)}
+
+
+def test_what_a_line_makes_and_another_only_returns_is_quoted_where_it_is_made() -> None:
+    reading = in_words(compared("""
+def by_hand(x, W, b):
+    z = x @ W + b
+    d = 2 * z / z.size
+    dW = d[0].T @ x[0] + d[1].T @ x[1]
+    return {"W": dW, "b": d.sum(axis=(0, 1))}
+""", squares, ("W", "b"), **LINEAR))
+    assert reading.first_wrong is not None and reading.first_wrong.text == "dW = d[0].T @ x[0] + d[1].T @ x[1]"
+
+
+def test_so_is_a_factor_of_what_bears_the_name_of_a_gradient() -> None:
+    reading = in_words(compared("""
+def by_hand(x, W, b):
+    def forward():
+        z = x @ W + b
+        return z, x
+
+    z, kept = forward()
+    d = 2 * z / z.size
+    db = d.sum(axis=1).mean(axis=0)
+    return {"W": np.einsum("nti,ntj->ij", kept, d), "b": db}
+""", squares, ("W", "b"), **LINEAR))
+    assert reading.first_wrong is not None and reading.first_wrong.text == "db = d.sum(axis=1).mean(axis=0)"
+    assert reading.expected == "db = d.sum(axis=1).sum(axis=0)"

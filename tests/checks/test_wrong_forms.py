@@ -190,5 +190,7 @@ def test_a_budget_is_of_the_processors_time() -> None:
         assert time.thread_time() - started < 1
     assert budget.left <= 0 and budget.part(1.0).late
     waiting = Budget(0.01)
-    time.sleep(0.1)
+    time.sleep(0.2)
+    assert not waiting.late                                    # a machine may halt
+    time.sleep(0.4)
     assert waiting.late                                        # but nobody waits for ever

@@ -51,7 +51,8 @@ class Likely:
             if exact and (multiple or exact[0].known.kind not in (STEP, INNER)):      # it was right at that moment
                 return True
         if fix.known is None:
-            data = plain(fix.factor) and isinstance(fix.spot.node, ast.Assign)
+            wanted = any(k.record in self.repairs.knowledge.wanted for k in status.claimed)
+            data = plain(fix.factor) and isinstance(fix.spot.node, ast.Assign) and not wanted
             return fix.how == "scale" and (status.match is None or not fix.holds
                                            or (data and self.repairs.blame.only_data(fix.spot)))
         meant = {name for k in status.claimed for name in k.names}

@@ -243,6 +243,8 @@ class Reader:
             inner = repairs.inside(fix)
             if inner is not None:
                 return inner, *right_line(repairs, inner)
+        if tried and whole and fix and self.hands_on(tried.fix.spot, fix.spot):
+            tried = None
         if tried and not (small and fix and fix.fixed >= tried.fix.fixed and fix.tick <= tried.fix.tick
                           and (fix.spot.main or not tried.fix.spot.main)):
             return tried.fix, tried.text, True, {tried.fix.spot: tried.fix.change} if tried.fix.change else {}
@@ -284,6 +286,11 @@ class Reader:
             for spot in before)
         return bool(before) and fix.how == "known" and ((level > 1 and (final or untold))
                                                         or fix.fixed != self.repairs.wrong)
+
+    def hands_on(self, spot: Spot, made: Spot) -> bool:
+        """Whether a spot only returns what a line makes that bears the gradient's name."""
+        return spot.kind == "key" and renames(spot.expression) and spot.reads == {made.name} \
+            and bool(self.repairs.statuses[made].claimed)
 
     def measured(self, fix: Fix) -> str:
         """What was changed by the numbers of the line and those that belong there."""
