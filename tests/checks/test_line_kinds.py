@@ -77,7 +77,10 @@ def test_every_change_has_its_kinds():
     ("ds = dp * p * (1 - p)", "ds = p * (dp - (dp * p).sum(1, keepdims=True))", "softmax-diagonal wrong-local-rule"),
     ("J = np.diag(a * (1 - a))", "J = np.diag(a) - np.outer(a, a)", "softmax-diagonal wrong-local-rule"),
     ("p = e", "p = e / e.sum(axis=1, keepdims=True)",
-     "wrong-local-rule softmax-diagonal missing-local-derivative wrong-operand"),
+     "wrong-local-rule softmax-diagonal missing-local-derivative wrong-operand scale"),
+    ("dw = -w", "dw = -w / w.sum()", "scale wrong-operand wrong-local-rule"),
+    ("q = s / s.max()", "q = s / s.sum()", "scale wrong-operand wrong-local-rule"),
+    ("db = d.sum() * np.ones_like(b)", "db = d.sum(axis=0)", "wrong-axis"),
     ("du = v * (v * dv)", "du = v * (v * dv).sum(axis=1, keepdims=True)",
      "missing-broadcast-reduction dropped-path overwritten-accumulation"),
     ("dg = np.full(4, np.sum(d * h))", "dg = np.sum(d * h, axis=0)", "wrong-axis"),
@@ -105,8 +108,25 @@ def test_every_change_has_its_kinds():
     ("h = U @ a + V @ b", "h = U.T @ a + V.T @ b", "missing-transpose"),
     ("z = np.concatenate([f, i])", "z = np.concatenate([i, f])", "swapped scatter wrong-operand"),
     ("c = U @ a + V @ b", "c = V @ a + U @ b", "swapped wrong-operand"),
-    ("for k in range(2, 0, -1):", "for k in range(2, -1, -1):", "dropped-path treated-as-constant"),
+    ("for k in range(2, 0, -1):", "for k in range(2, -1, -1):", "dropped-path treated-as-constant scale"),
     ("for t in list(range(T)):", "for t in range(T - 1, -1, -1):", "wrong-operand wrong-axis dropped-path"),
+    ("if c + 1 == y:", "if c == y:", "scatter wrong-operand"),
+    ("g *= c[y] if k == y else 1.0", "g *= c[y]", "missing-local-derivative wrong-operand"),
+    ("g *= c[k]", "g *= c[y]", "wrong-operand wrong-argument"),
+    ("back += e[c] * W[c, j]", "back += e[c] * W[j, c]", "missing-transpose"),
+    ("dv = A @ dc", "dv = np.einsum('bqk,bqv->bkv', cache['A'], dc)", "missing-transpose"),
+    ("dW = np.matmul(np.transpose(dz), h)", "dW = np.matmul(np.transpose(h), dz)",
+     "transposed-result missing-transpose"),
+    ("dW = a.T @ d + b.T @ e", "dW = d.T @ a + e.T @ b", "transposed-result missing-transpose"),
+    ("dW = lam * a.T @ x + b.T @ x", "dW = a.T @ x + lam * b.T @ x", "scale wrong-operand"),
+    ("da = np.hstack([di * i * (1 - i), dg])", "da = np.hstack([dg * i * (1 - i), di])", "swapped wrong-operand"),
+    ("X = np.roll(x, 1, axis=0)", "X = np.roll(x, -1, axis=0)", "scatter wrong-operand"),
+    ("d = e * (A * (1 - A))[:, :-1]", "d = e * (A * (1 - A))[:, 1:]", "scatter wrong-operand"),
+    ("p = sigmoid(z)", "p = 1 - sigmoid(z)", "wrong-local-rule wrong-argument wrong-operand"),
+    ("dr *= r * r", "dr *= r * (1 - r)", "wrong-local-rule wrong-argument wrong-operand"),
+    ("dm = 1 / mu", "dm = mu", "wrong-local-rule wrong-argument"),
+    ("ds = dz * z / 2", "ds = dz * (z - mu) / 2", "wrong-operand wrong-argument"),
+    ("dl = 0.5 * np.exp(lv)", "dl = 0.5 * (np.exp(lv) - 1)", "dropped-path missing-term treated-as-constant"),
     ("return dict(a=f, b=e)", "return dict(a=e, b=f)", "swapped"),
 ])
 def test_what_a_change_may_be_called(wrong, right, kinds):
@@ -116,6 +136,7 @@ def test_what_a_change_may_be_called(wrong, right, kinds):
 
 
 @pytest.mark.parametrize(("a", "b"), [
+    ("np.dot(np.transpose(x), np.multiply(d, s))", "x.T @ (d * s)"),
     ("(1 + h) * (1 - h) * d", "d * (1 - h * h)"), ("a + (b - a)", "b"), ("d * (1 - np.square(h))", "d * (1 - h ** 2)"),
 ])
 def test_ways_to_write_the_same(a, b):

@@ -19,7 +19,7 @@ from autodiff.checks.doctor.spots import places_of, plainly
 from autodiff.checks.mistakes import KINDS
 from autodiff.checks.reading.constants import NOTHING
 from autodiff.checks.reading.findings import Reading
-from autodiff.checks.reading.line_kinds import changed, kinds_of_line, may_be
+from autodiff.checks.reading.line_kinds import changed, hands_on, kinds_of_line, may_be
 from autodiff.tape import Tape
 
 PLAINLY = {IS: 2.2, POSSIBLE: PLAIN}       # the cost up to which a mistake is believed rather than a line as it looks
@@ -36,9 +36,11 @@ REPAIRS = {"transpose": ("transposed-result",), "sum": ("missing-broadcast-reduc
            "moment": ("stale-value", "wrong-operand")}
 SOFTMAX = {"softmax", "log_softmax", "logsumexp", "cross_entropy_of_labels", "cross_entropy_of_probabilities"}
 OF_SOFTMAX = {"formula", "centring", "term of a formula", "extra derivative", "derivative", "half a derivative"}
-EXACT = {"argument", "axis", "path", "power", "number"}       # changes that leave no doubt what was done
+EXACT = {"argument", "axis", "path", "power", "number", "complement of a function"}       # without any doubt
 OF_DERIVATIVES = {"missing-local-derivative", "double-derivative", "wrong-local-rule"}
 OF_VALUES = ("wrong-operand", "wrong-argument")
+PATHS = {"dropped-path", "treated-as-constant"}                # of gradients: a value only lacks a term
+RATIO = re.compile(r"d\w+_d\w+")                              # what a derivative of one by another is called
 GRADIENT = re.compile(r"(delta|grad|d|g)_?(?=[a-zA-Z])")       # before the name of what it is the gradient of
 PARAMETER, INNER = "transposed-result", "missing-transpose"
 
@@ -63,7 +65,8 @@ def words_of(reading: Reading) -> list[str]:
     """What was changed in the wrong line, in the words of `line_kinds`; [] if nobody knows how it should read."""
     line = reading.first_wrong
     if line is not None and reading.expected:
-        return changed(line.text, reading.expected, {other.name for other in reading.lines if other.equals})
+        return changed(line.text, reading.expected, {other.name for other in reading.lines if other.equals} -
+                       reading.numbers, reading.numbers)
     return [reading.measured] if reading.measured else []
 
 
@@ -96,14 +99,16 @@ def makes_a_value(reading: Reading, tape: Tape) -> bool:
     line = reading.first_wrong
     prefix = GRADIENT.match(line.name) if line is not None else None
     names = {*(r.name for r in tape.all), *(other.name for other in reading.lines)}
-    return reading.value and (prefix is None or line is None or line.name[prefix.end():] not in names)
+    return reading.value and (prefix is None or line is None or line.name[prefix.end():] not in names) \
+        and (line is None or not RATIO.fullmatch(line.name))
 
 
 def of_values(kinds: Sequence[str], changed: bool) -> list[str]:
     """The kinds for a line of the forward pass: no derivative is wrong, but what it is taken at."""
     kept = [kind for kind in kinds if kind not in OF_DERIVATIVES and kind != "softmax-diagonal"]
     taken = sorted(OF_VALUES, key=[*kinds, *OF_VALUES].index)
-    return [*kept, *taken] if changed and kinds[0] in kept else [*taken, *kept]
+    return [*kept, *taken] if changed and kinds[0] in kept and kinds[0] not in PATHS else \
+        [*taken, *sorted(kept, key=PATHS.__contains__)]
 
 
 def depth(reading: Reading | None, wrong: Sequence[str], tape: Tape) -> tuple[float, bool]:
@@ -168,7 +173,8 @@ def settled(explanations: Sequence[Explanation], line: Explanation, reading: Rea
     """The explanations in the light of a line that puts all right by itself, and of what was changed in it."""
     first, words, found = explanations[0], all_of(line), all_of(explanations[0])
     likeliest, kinds = line.kind, [e.kind for e in words]
-    exact = reading.small and len(changes) == 1 and changes[0] in EXACT
+    handed_on = bool(reading.measured) and reading.first_wrong is not None and hands_on(reading.first_wrong.text)
+    exact = len(changes) == 1 and ((reading.small and changes[0] in EXACT) or (handed_on and changes[0] == "term"))
     plain = reading.small or (len(changes) == 1 and changes != ["formula"])
     near = [e for e in found if e.cost < first.cost + NEAR]
     chosen = next((e for e in near if e.kind == likeliest), None)
@@ -196,7 +202,7 @@ def of_two(explanations: Sequence[Explanation], reading: Reading, wrong: Sequenc
     """Where the line alone does not put all right: another mistake there, or one that the line does not show."""
     first = explanations[0] if explanations else None
     kinds = kinds_by_line(reading, tape) or kinds_by_look(reading, tape)
-    twice = same_change(reading)
+    twice = same_change(reading) and not (first is not None and first.kind == "two" and first.confidence == IS)
     line = by_line(reading, (*kinds[:OTHERS], "two") if twice else ("two", *kinds[:OTHERS]), wrong, tape)
     if twice and (first is None or first.kind == "two"):
         return (line, *explanations)

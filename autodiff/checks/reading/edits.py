@@ -44,9 +44,13 @@ def local(rhs: str, others: Operands, shape: Shape = None) -> Iterator[str]:
               np.asarray(value).dtype.kind in "iu")}
     if isinstance(tree, ast.BinOp) and isinstance(tree.op, ast.Sub):
         yield f"{ast.unparse(tree.right)} - ({ast.unparse(tree.left)})"
+    stacks = {name for name, value in others if np.ndim(value) == 3}
     for node in nodes:
         for new in edited(node):
             yield instead(node, new)
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.MatMult):
+            yield from (instead(x, f"{ast.unparse(x)}.transpose(0, 2, 1)") for x in (node.left, node.right)
+                        if ast.unparse(x) in stacks)
         if isinstance(node, ast.Name) and node.id in counts:
             yield from (instead(node, f"{node.id} {step}") for step in ("- 1", "+ 1"))
             yield instead(node, "0")
@@ -245,6 +249,7 @@ def edited(node: ast.expr) -> Iterator[str]:
                 if isinstance(op, ast.Div):
                     yield f"{'-' if isinstance(left, ast.UnaryOp) else ''}1 / {b}"
             yield from (a, b)
+            yield from regrouped(left, op, other)
         case ast.UnaryOp(op=op, operand=operand):
             yield ast.unparse(operand)
             if isinstance(op, ast.USub) and isinstance(operand, ast.Constant):
@@ -279,6 +284,24 @@ def edited(node: ast.expr) -> Iterator[str]:
             yield from map(ast.unparse, args)
 
 
+def regrouped(left: ast.expr, op: ast.operator, right: ast.expr) -> Iterator[str]:
+    """A parenthesis that closes elsewhere: (a + b) * c for a + b * c, and the other way round."""
+    def scales(node: ast.expr) -> bool:
+        return isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult | ast.Div)
+
+    def adds(node: ast.AST) -> bool:
+        return isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add | ast.Sub)
+
+    whole = ast.BinOp(left, op, right)
+    if adds(whole) and scales(right):
+        first, times, last = right.left, right.op, right.right  # type: ignore[attr-defined]
+        yield ast.unparse(ast.BinOp(ast.BinOp(left, op, first), times, last))
+    if scales(whole) and adds(left):
+        a, plus, b = left.left, left.op, left.right  # type: ignore[attr-defined]
+        yield ast.unparse(ast.BinOp(a, plus, ast.BinOp(b, op, right)))
+        yield ast.unparse(ast.BinOp(ast.BinOp(a, op, right), plus, b))
+
+
 # ---- in their function
 
 @lru_cache(maxsize=4096)
@@ -301,7 +324,7 @@ def heads(spot: Spot, frame: Any) -> Iterator[str]:
     names = [name for name, value in frame.f_locals.items() if isinstance(value, list | tuple | dict | set | range)
              and not name.startswith("_")]
     if spot.kind == "loop":
-        yield from names
+        yield from (*names, f"reversed({ast.unparse(spot.expression)})")
     match spot.expression:
         case ast.Compare(left=left, ops=[ast.Eq()]):
             yield from (f"{ast.unparse(left)} in {name}" for name in names)

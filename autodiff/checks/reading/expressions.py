@@ -88,6 +88,19 @@ def strip_factors(node: ast.expr) -> ast.expr:
     return left[0] if len(left) == 1 else node
 
 
+def without_numbers(term: Signed) -> str:
+    """The text of a term without its constant factors, also of those in a product of matrices."""
+    sign, node = term
+    parts = []
+    for power, f in factors(node):
+        match f:
+            case ast.BinOp(left=left, op=ast.MatMult(), right=right):
+                parts.append(f"{power} {without_numbers((1, left))} @ {without_numbers((1, right))}")
+            case _ if not constant(f):
+                parts.append(f"{power} {ast.unparse(f)}")
+    return f"{sign} " + " * ".join(sorted(parts))
+
+
 def unmatched(mine: Sequence[Signed], good: Sequence[Signed]) -> tuple[list[Signed], list[Signed]]:
     """What the first has and the second has not, and the reverse."""
     left, rest = [], list(good)

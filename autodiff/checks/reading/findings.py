@@ -84,6 +84,8 @@ class Reading:
     measured : str
         What was changed by the numbers alone, in the words of `line_kinds`, where `expected` is ""; "" if they do not
         tell.
+    numbers : frozenset of str
+        The variables that are numbers, where the wrong line makes an array.
     again : callable or None
         From the arrays that a mistake makes to the same with the first line that makes one; None where this is sure.
     """
@@ -105,6 +107,7 @@ class Reading:
     small: bool = False
     value: bool = False
     measured: str = ""
+    numbers: frozenset[str] = frozenset()
     again: Callable[[Sequence[Any]], Reading] | None = field(default=None, repr=False, compare=False)
 
     def to_dict(self) -> dict[str, Any]:

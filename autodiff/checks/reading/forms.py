@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from autodiff.checks.reading.expressions import Signed, factors, one, same, terms
 
+OPERATORS = {"add": ast.Add, "subtract": ast.Sub, "multiply": ast.Mult, "divide": ast.Div}
 MOST_TERMS = 24            # of a product multiplied out
 
 
@@ -78,9 +79,18 @@ def plainly(node: ast.expr) -> ast.expr:
             return n
 
         def visit_Call(self, n: ast.Call) -> ast.expr:
-            """A sum whose axes are kept and then taken away."""
+            """A function for an operator; a sum whose axes are kept and then taken away."""
             self.generic_visit(n)
             match n:
+                case ast.Call(func=ast.Attribute(value=ast.Name(id="np"), attr="matmul" | "dot"), args=[x, y]) \
+                        | ast.Call(func=ast.Attribute(value=x, attr="dot"), args=[y]):
+                    return ast.BinOp(x, ast.MatMult(), y)
+                case ast.Call(func=ast.Attribute(value=ast.Name(id="np"), attr=name), args=[x, y], keywords=[]) \
+                        if name in OPERATORS:
+                    return ast.BinOp(x, OPERATORS[name](), y)
+                case ast.Call(func=ast.Attribute(value=ast.Name(id="np"), attr="transpose"), args=[x], keywords=[]) \
+                        | ast.Call(func=ast.Attribute(value=x, attr="transpose"), args=[], keywords=[]):
+                    return ast.Attribute(x, "T")
                 case ast.Call(func=ast.Attribute(value=ast.Call(keywords=keywords) as inner, attr="reshape"),
                               args=[ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=1))]) if any(
                         k.arg == "keepdims" for k in keywords):

@@ -46,6 +46,7 @@ FEWEST = 3                 # numbers of a sample that is recognised by itself
 LONGEST = 2e5              # elements of a sequence
 LARGEST = 2e7             # elements of all that is known; beyond it the rarer kinds are left out
 PREFIX = re.compile(r"^(?:delta_?|d[lLJEC]_?d_?|grad_?|bar_?|[dgGD]_?|∂|δ)(?=.)")
+RATIO = re.compile(r"d(\w+)_d(\w+)")
 SUFFIX = re.compile(r"(?<=.)(?:_?grad|_?bar|_g|_d)$")
 
 
@@ -369,4 +370,12 @@ class Knowledge:
             return named or [k for k in self.known if k.kind == COTANGENT and k.names & stems]
         stems |= {f"z{stem}" for stem in stems if stem.isdigit() and name[:1] in "dδ"}
         cotangents = [k for k in self.known if k.kind == COTANGENT and k.names & stems]
-        return cotangents + [k for k in self.known if k.kind == VALUE and name in k.names]
+        values = [k for k in self.known if k.kind == VALUE and name in k.names]
+        return cotangents + values or self.ratios(name)
+
+    def ratios(self, name: str) -> list[Known]:
+        """The local derivatives that a variable of this name would hold: da1_dz1 that of a1 by z1."""
+        found = RATIO.fullmatch(name)
+        y, x = map(self.as_spelled, found.groups()) if found else ("", "")
+        return [k for k in self.known if k.kind == LOCAL and y and self.names.get(k.record) == y
+                and any(isinstance(r, Record) and self.names.get(r) == x for r in k.record.inputs)]

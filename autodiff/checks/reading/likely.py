@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -58,6 +59,19 @@ class Likely:
         meant = {name for k in status.claimed for name in k.names}
         return bool(meant and fix.known.names and fix.known.kind == COTANGENT and not meant & fix.known.names)
 
+    def as_usual(self, fix: Fix) -> bool:
+        """Whether a factor is changed that other gradients have too on their way to what is right: m, as in / m."""
+        match = self.statuses[fix.spot].match
+        return abs(fix.factor - 1) > CLOSE and match is not None and match.known.kind == COTANGENT \
+            and fix.known in (None, match.known) and any(abs(match.factor / f - 1) < CLOSE for f in self.on_the_way)
+
+    @cached_property
+    def on_the_way(self) -> list[float]:
+        """The factors of gradients that reach what is right in the end."""
+        found = [(spot, s.match.factor) for spot, s in self.statuses.items() if s.match is not None
+                 and s.match.known.kind == COTANGENT and abs(abs(s.match.factor) - 1) > CLOSE]
+        return [f for spot, f in found if (self.repairs.reach.of(spot) or frozenset()) - self.repairs.wrong]
+
     def forgotten(self, fix: Fix) -> bool:
         """Whether a line may lack a minus, a 2 or a half: none of these stands there, and it is more than data."""
         nodes = list(factors(fix.spot.expression))
@@ -100,11 +114,25 @@ class Likely:
 
     def strange_term(self, fix: Fix) -> Spot | None:
         """Of what is added to a variable, the one part that nobody knows, if it is another than the last one's."""
-        terms = [spot for spot in self.order if spot.kind == "increment" and spot.name == fix.spot.name
-                 and spot.function == fix.spot.function and self.seen[spot].ticks[0] < fix.tick + 1]
+        mine = [spot for spot in self.order if spot.name == fix.spot.name and spot.function == fix.spot.function
+                and self.seen[spot].ticks[0] < fix.tick + 1]
+        scaled = max((self.seen[spot].ticks[0] for spot in mine if spot.kind == "whole" and not adds(spot)), default=-1)
+        terms = [spot for spot in mine if spot.kind == "increment" and self.seen[spot].ticks[0] > scaled]
         odd = [spot for spot in terms if spot in self.repairs.blame.unknown]
         whole = fix.spot.kind == "whole" and len(odd) == 1 < len(terms)
         return odd[0] if whole and odd[0].node is not fix.spot.node else None
+
+    def before_scaling(self, fix: Fix) -> Spot | None:
+        """Of a line that only multiplies a variable by what is right: the strange line that made it."""
+        node = fix.spot.node
+        scales = isinstance(node, ast.AugAssign) and isinstance(node.op, ast.Mult | ast.Div)
+        if fix.spot.kind != "whole" or not scales:
+            return None
+        if not any(spot.kind == "factor" and spot.node is node and self.statuses[spot].sure for spot in self.order):
+            return None
+        made = [spot for spot in self.order if spot.name == fix.spot.name and spot.function == fix.spot.function
+                and spot.kind in ("whole", "value") and spot.node is not node and self.seen[spot].ticks[0] < fix.tick]
+        return made[-1] if made and made[-1] in self.repairs.blame.unknown else None
 
     def unused(self) -> Spot | None:
         """The last line that makes an array for nothing: no gradient that is returned changes with it."""
@@ -118,3 +146,8 @@ class Likely:
                     and self.repairs.reach.of(spot) == frozenset():
                 found.append(spot)
         return found[-1] if found else None
+
+
+def adds(spot: Spot) -> bool:
+    """Whether a statement adds to a variable, or takes something off it."""
+    return isinstance(spot.node, ast.AugAssign) and isinstance(spot.node.op, ast.Add | ast.Sub)

@@ -11,6 +11,7 @@ import ast
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
+from autodiff.checks.reading.at_once import of_functions, of_wholes
 from autodiff.checks.reading.expressions import (
     GRADIENT,
     LINEAR,
@@ -34,29 +35,32 @@ from autodiff.checks.reading.expressions import (
     sliced,
     terms,
     unmatched,
+    without_numbers,
     zero,
 )
 from autodiff.checks.reading.forms import as_factors, expanded, plainly
 from autodiff.checks.reading.looks import (
     centring,
     complement,
+    crossed,
     difference,
     exchanged,
     filled,
-    is_scatter,
     negated,
     of_letters,
-    padded,
+    off_centre,
     permuted,
     pointwise,
     quotients,
     reduced_or_not,
+    total,
     totalled,
     twice,
 )
 from autodiff.checks.reading.renamed import of_operands, renamed
 
 PRODUCTS = {"outer", "dot", "matmul", "einsum", "tensordot"}
+VAGUE = {"argument", "operand", "formula", "gradient"}
 TOGETHER = {frozenset({"sign", "number"}): ["number"], frozenset({"axis", "exchanged parts"}): ["axis"]}
 
 
@@ -67,6 +71,8 @@ def changes(a: ast.expr, b: ast.expr, within: str = "") -> list[str]:
     """
     a, b = plainly(a), plainly(b)
     found = list(dict.fromkeys(differences(a, b, within)))
+    if set(found) <= VAGUE and crossed(a, b):
+        return ["exchanged terms"]
     if found == ["formula"] or len(found) > 1:                         # a parenthesis that closes elsewhere
         for deep in (False, True):
             other = list(dict.fromkeys(of_expanded(a, b, deep)))
@@ -81,23 +87,16 @@ def differences(a: ast.expr, b: ast.expr, within: str = "") -> Iterator[str]:
         return
     if isinstance(a, ast.Dict) and isinstance(b, ast.Dict):
         yield from of_results(a, b)
-    elif isinstance(a, ast.Attribute) and isinstance(b, ast.Attribute) and a.attr == b.attr in ("shape", "size"):
-        yield "number"                                                 # d, n = x.shape for x.T.shape
-    elif is_scatter(a) and is_scatter(b):
-        yield "place"
-    elif function_of(a) == "diag" and {"diag", "outer"} <= set(map(function_of, (t for _, t in terms(b)))) \
-            and not any(same(a, t) for _, t in terms(b)):
-        yield "diagonal"                                               # diag(p (1 - p)) for diag(p) - outer(p, p)
-    elif padded(b) and not padded(a):
-        yield "extra term"                                             # theta for np.append(w, 0)
+    elif filled(a) is not a and reduction(b):
+        yield from differences(filled(a), b, within)                   # d.sum() * np.ones_like(b) for d.sum(axis=0)
     elif isinstance(a, ast.IfExp) and (same(a.body, b) or same(a.orelse, b)):
-        yield "nothing" if zero(a.orelse if same(a.body, b) else a.body) else "old value"
-    elif isinstance(a, ast.BinOp) and isinstance(a.op, ast.Pow) and same(a.left, b) and not operand(b):
-        yield "extra derivative"
-    elif same(bare(a), bare(b)):
-        yield "transpose" if within == "@" else "layout"
-    elif (other := renamed(a, b)) is not None:
-        yield from of_operands(*other, b, within)
+        other = a.orelse if same(a.body, b) else a.body
+        yield from ["nothing"] if zero(other) else ["old value"] if operand(other) else \
+            ["derivative"] if one(other) else differences(other, b, within)
+    elif at_once := of_wholes(a, b, within):
+        yield at_once
+    elif (pair := renamed(a, b)) is not None:
+        yield from of_operands(*pair, b, within)
     elif isinstance(a, ast.Attribute) and isinstance(b, ast.Attribute) and a.attr == b.attr == "T":
         yield from differences(a.value, b.value, within)
     elif word := reduced_or_not(a, b):
@@ -170,15 +169,16 @@ def of_terms(mine: Sequence[Signed], good: Sequence[Signed], within: str) -> Ite
         if left[0][0] != missing[0][0]:
             yield "sign" if within != "*" else "sign in a formula"
         yield from differences(left[0][1], missing[0][1], within)
+    elif len(left) == len(missing) > 1 and sorted(map(without_numbers, left)) == sorted(map(without_numbers, missing)):
+        yield "number"                                                 # the weight at the other term
     elif exchanged(left, missing):
         yield "exchanged terms"
-    elif len(left) == len(missing) and [form(t) for _, t in left] == [form(t) for _, t in missing]:
-        yield "operand"
     else:
         words = {word for (s, x), (t, y) in zip(left, missing, strict=False) if s == t
                  for word in differences(x, y, within)}
-        yield words.pop() if len(words) == 1 and len(left) == len(missing) else \
-            "difference" if difference(mine, good) else "formula"
+        alike = len(left) == len(missing) and [form(t) for _, t in left] == [form(t) for _, t in missing]
+        yield words.pop() if len(words) == 1 and len(left) == len(missing) and (not alike or words == {"layout"}) else \
+            "operand" if alike else "difference" if difference(mine, good) else "formula"
 
 
 def of_factors(mine: Sequence[Signed], good: Sequence[Signed], within: str) -> Iterator[str]:
@@ -216,7 +216,7 @@ def of_factors(mine: Sequence[Signed], good: Sequence[Signed], within: str) -> I
         yield "power" if again else "half a derivative" if half else "factor of a product" if within == "@" else \
             "factor of an argument" if within == "f" else \
             "normalisation" if all(power < 0 and totalled(f, common) for power, f in missing) else \
-            "total" if all(reduction(f) for _, f in missing) else "derivative"
+            "total" if all(reduction(f) or total(f) for _, f in missing) else "derivative"
     elif not missing:
         if not all(derivative(f) for _, f in left):
             yield "extra factor"
@@ -230,7 +230,7 @@ def of_factors(mine: Sequence[Signed], good: Sequence[Signed], within: str) -> I
     elif pointwise(left, missing, common):
         yield "diagonal"
     elif len(left) == len(missing) == 1:
-        yield from of_two_factors(*left[0], *missing[0], within)
+        yield from of_two_factors(*left[0], *missing[0], within, common)
     else:
         alike = [form(f) for _, f in left] == [form(f) for _, f in missing]
         yield "argument" if alike else "formula"
@@ -242,22 +242,31 @@ def squares(words: Iterator[str]) -> Iterator[str]:
         yield "power" if word == "extra derivative" else word
 
 
-def of_two_factors(power: int, f: ast.expr, wanted: int, g: ast.expr, within: str) -> Iterator[str]:
-    """One factor stands in place of another."""
+def of_two_factors(power: int, f: ast.expr, wanted: int, g: ast.expr, within: str,
+                   common: Sequence[ast.expr]) -> Iterator[str]:
+    """One factor stands in place of another, beside common ones."""
     if power != wanted:
-        yield "formula"
+        yield "power" if same(f, g) else "formula"                     # 1 / mu for mu
+    elif power < 0 and total(f) and total(g):
+        yield "total"                                                  # s / s.max() for s / s.sum()
+    elif off_centre(f, g) and any(GRADIENT.match(ast.unparse(other)) for other in common):
+        yield "operand"                                                # d * x for d * (x - mu)
     elif constant(f) and (reduction(g) or constant(g) or (power < 0 and operand(g))):
         yield "total"
     elif operand(f) and operand(g):
         yield from ["divisor"] if power < 0 and not within else of_operands(f, g, g, "" if within == "*" else within)
     elif complement(f, g) or complement(g, f):
-        yield "argument" if power < 0 else "complement" if operand(f) or operand(g) else "complement of a function"
+        again = any(same(other, x) for other in common for x in (f, g))                       # r * r for r * (1 - r)
+        yield "argument" if power < 0 else "complement" if not again and (operand(f) or operand(g)) else \
+            "complement of a function"
     elif power < 0 and reduced_or_not(f, g):
         yield "divisor"
     elif any(function_of(x) == "sqrt" and isinstance(x, ast.Call) and same(x.args[0], y) for x, y in ((f, g), (g, f))):
         yield "power"
     else:
-        yield from differences(f, g, "" if linear(g) else "*")
+        bare_number = all(map(constant, common))
+        yield from ("term" if bare_number and word == "term of a formula" else word                  # 0.5 * (s - 1)
+                    for word in differences(f, g, "" if linear(g) else "*"))
 
 
 def of_reductions(a: ast.expr, b: ast.expr, within: str) -> Iterator[str]:
@@ -306,26 +315,8 @@ def of_nodes(a: ast.expr, b: ast.expr, within: str) -> Iterator[str]:
             yield "derivative"                                                   # e @ W.T for dz: what dz begins with
         case ast.Call(), ast.Call() if function_of(a) == function_of(b):
             yield from of_calls(a, b, within)
-        case ast.Call(args=[inner]), _ if same(inner, b) and function_of(a) in ("sign", "sqrt"):
-            yield "power"                                                        # sign(w) for w, √d for d
-        case _, ast.Call(args=[inner]) if same(inner, a) and function_of(b) in ("sign", "sqrt"):
-            yield "power"
-        case ast.Call(args=[inner]), _ if same(inner, b):
-            yield "function too many" if within == "*" else "operand"
-        case _, ast.Call(args=[_, inner, other]) if function_of(b) == "where" and same(a, inner) and zero(other):
-            yield "derivative"                                                   # g for np.where(z > 0, g, 0)
-        case ast.Call(args=[_, inner, other]), _ if function_of(a) == "where" and same(b, inner) and zero(other):
-            yield "path"
-        case ast.Call(), ast.Call() if {function_of(a), function_of(b)} == {"repeat", "tile"}:
-            yield "layout of blocks"
-        case ast.Subscript(value=inner), _ if same(inner, b) and "::-1" in ast.unparse(a.slice):
-            yield "turned round"
-        case _, ast.Call(args=[inner]) if same(inner, a):
-            yield "function missing" if within in ("*", "f") else "transpose" if within == "@" else "derivative"
-        case ast.Attribute(), ast.Call() if function_of(bare(a)) == function_of(b) == "reshape":
-            yield "layout of blocks"
-        case ast.Call(), ast.Call() if within != "*" and {"reshape", "transpose"} & {function_of(a), function_of(b)}:
-            yield "layout of blocks"
+        case _ if word := of_functions(a, b, within):
+            yield word
         case ast.Call(), ast.Call():
             yield "function" if within in ("*", "f") else "operand"
         case _ if operand(a) and operand(b):
@@ -340,6 +331,8 @@ def of_nodes(a: ast.expr, b: ast.expr, within: str) -> Iterator[str]:
             yield "exchanged parts"
         case ast.Subscript(), ast.Subscript() if same(a.slice, b.slice):
             yield from differences(a.value, b.value, within)
+        case ast.Subscript(), ast.Subscript() if same(a.value, b.value):
+            yield "place"                                                        # (x * y)[1:] for (x * y)[:-1]
         case _ if type(a) is type(b) and not isinstance(a, ast.BinOp | ast.Compare):
             for x, y in zip(ast.iter_child_nodes(a), ast.iter_child_nodes(b)):
                 if isinstance(x, ast.expr) and isinstance(y, ast.expr):
@@ -368,6 +361,9 @@ def of_calls(a: ast.Call, b: ast.Call, within: str) -> Iterator[str]:
         yield "number"                                       # n - 1 for n
     elif name == "reshape" and len(a.args) == len(b.args) and not all(map(same, a.args, b.args)):
         yield "layout of blocks"
+        return
+    elif name == "roll" and same(a.args[0], b.args[0]):
+        yield "place"
         return
     elif isinstance(a.func, ast.Attribute) and isinstance(b.func, ast.Attribute) and not same(a.func, b.func):
         yield from changes(a.func.value, b.func.value, within)

@@ -12,6 +12,7 @@ from typing import Any
 from autodiff.checks.reading.expressions import (
     LAYOUTS,
     LINEAR,
+    bare,
     constant,
     factors,
     function_of,
@@ -25,7 +26,7 @@ from autodiff.checks.reading.expressions import (
 )
 from autodiff.checks.reading.forms import plainly
 from autodiff.checks.reading.line_changes import PRODUCTS, changes
-from autodiff.checks.reading.looks import complement, is_scatter
+from autodiff.checks.reading.looks import JOINED, complement, is_scatter
 from autodiff.checks.reading.renamed import GRADIENT
 
 # What a change of a line may be called, the likeliest first.
@@ -35,7 +36,7 @@ KINDS: dict[str, tuple[str, ...]] = {
     "number": ("scale", "wrong-operand"),
     "number in a formula": ("wrong-local-rule", "scale", "wrong-argument"),    # sqrt(s + 1) for sqrt(s + 2)
     "total": ("scale", "wrong-operand", "wrong-local-rule"),                   # / n for / weights.sum()
-    "normalisation": ("wrong-local-rule", "softmax-diagonal", "missing-local-derivative", "wrong-operand"),
+    "normalisation": ("wrong-local-rule", "softmax-diagonal", "missing-local-derivative", "wrong-operand", "scale"),
     "mean for a sum": ("scale", "missing-broadcast-reduction"),
     "axis": ("wrong-axis",),
     "reduction": ("missing-broadcast-reduction", "dropped-path", "overwritten-accumulation"),
@@ -85,8 +86,8 @@ KINDS: dict[str, tuple[str, ...]] = {
     "place": ("scatter", "wrong-operand"),
     "mask": ("wrong-argument", "wrong-operand"),
     "backwards": ("wrong-operand", "wrong-axis", "dropped-path"),
-    "fewer rounds": ("dropped-path", "treated-as-constant"),
-    "more rounds": ("extra-term", "dropped-path"),
+    "fewer rounds": ("dropped-path", "treated-as-constant", "scale"),
+    "more rounds": ("extra-term", "dropped-path", "scale"),
     "exchanged terms": ("swapped", "wrong-operand"),
 }
 MANY = 50                  # for each variable in the head of a loop
@@ -123,12 +124,15 @@ def kinds_of(wrong: str, right: str) -> tuple[str, ...]:
     return may_be(changed(wrong, right))
 
 
-def changed(wrong: str, right: str, tensors: Collection[str] = ()) -> list[str]:
-    """What was changed, in the words of `KINDS`; [] if the lines say nothing. No name of `tensors` is a number's."""
+def changed(wrong: str, right: str, tensors: Collection[str] = (), numbers: Collection[str] = ()) -> list[str]:
+    """What was changed, in the words of `KINDS`; [] if the lines say nothing.
+
+    No name of `tensors` is a number's, and each of `numbers` is one's.
+    """
     if wrong == right:
         return []
     try:
-        return of_heads(wrong, right) or of_statements(wrong, right, tensors)
+        return of_heads(wrong, right) or of_statements(wrong, right, tensors, numbers)
     except (SyntaxError, RecursionError):
         return []
 
@@ -141,13 +145,13 @@ def may_be(words: Sequence[str]) -> tuple[str, ...]:
     return shared if shared or len(words) == 1 else ("two",)
 
 
-def of_statements(wrong: str, right: str, tensors: Collection[str] = ()) -> list[str]:
+def of_statements(wrong: str, right: str, tensors: Collection[str], numbers: Collection[str]) -> list[str]:
     """What was changed in a statement."""
     a, b = statement(wrong), statement(right)
     if a is None or b is None:
         return []
     (mine, to, value), (good, target, wanted) = a, b
-    tensor_names({*tensors_of(mine, good), *tensors}, mine, good)
+    call_as_they_are({*tensors_of(mine, good), *tensors}, numbers, mine, good)
     if isinstance(value, ast.Dict) and not isinstance(wanted, ast.Dict):       # one key of the result
         value = key_of(value, right) or value
     if target is not None and same(target, wanted):
@@ -175,7 +179,7 @@ def of_statements(wrong: str, right: str, tensors: Collection[str] = ()) -> list
     elif added and counter(mine) and counter(good):
         return ["place"]                                         # where to go on
     elif isinstance(good, ast.AugAssign) and isinstance(good.op, ast.Mult | ast.Div):
-        return changes(value, wanted, "" if tensor(wanted) and not tensor(value) else "*")
+        return changes(value, wanted, "" if tensor(wanted) and (not tensor(value) or operand(wanted)) else "*")
     return changes(value, wanted)
 
 
@@ -198,11 +202,13 @@ def whole(node: ast.stmt, value: ast.expr) -> ast.expr:
                      mode="eval").body
 
 
-def tensor_names(names: Collection[str], *nodes: ast.AST) -> None:
-    """Gives tensors that are called like numbers another name, n_ for n, in the trees themselves."""
+def call_as_they_are(tensors: Collection[str], numbers: Collection[str], *nodes: ast.AST) -> None:
+    """Gives tensors that are called like numbers another name, n_ for n, in the trees themselves, and the reverse."""
     for n in (n for node in nodes for n in ast.walk(node)):
-        if isinstance(n, ast.Name) and n.id in names and constant(n):
+        if isinstance(n, ast.Name) and n.id in tensors and constant(n):
             n.id += "_"
+        elif isinstance(n, ast.Name) and n.id in numbers and not constant(n):
+            n.id = f"num_{n.id.lower()}"
 
 
 def tensor(node: ast.expr) -> bool:
@@ -251,7 +257,9 @@ def of_rounds(a: ast.expr, b: ast.expr) -> list[str]:
     """What was changed in a condition that chooses rounds of a loop: others of them, or fewer; [] if it does not."""
     if not any(isinstance(test, ast.Compare) and isinstance(test.ops[0], ast.Eq | ast.In) for test in (a, b)):
         return []
-    return ["place" if any(isinstance(n, ast.Mod) for n in ast.walk(a)) else "path"]
+    one_off = isinstance(a, ast.Compare) and isinstance(b, ast.Compare) and not any(
+        constant(side) for side in (b.left, *b.comparators)) and any(isinstance(n, ast.BinOp) for n in ast.walk(a))
+    return ["place" if one_off or any(isinstance(n, ast.Mod) for n in ast.walk(a)) else "path"]
 
 
 def rounds(node: ast.expr) -> list[Any]:
@@ -298,9 +306,39 @@ def kinds_of_line(text: str) -> tuple[str, ...]:
         known = ("missing-broadcast-reduction", *known)                       # a part of it only
     elif operand(value) and not isinstance(node, ast.Expr):
         known = ("missing-local-derivative", *known)                          # handed on as it is
+    if function_of(value) in JOINED and handed_on(value):
+        known = ("missing-local-derivative", *known)
+    if any(isinstance(n, ast.BinOp) and isinstance(n.op, ast.MatMult) and in_part(n.left) and in_part(n.right)
+           for n in parts):
+        known = ("dropped-path", *known)                                      # the rest of the sum is left out
+    if isinstance(target, ast.Subscript) and isinstance(value, ast.Constant) and isinstance(target.slice, ast.Tuple):
+        known = ("scatter", *known)                                           # p[range(n), y] -= 1
     if isinstance(target, ast.Subscript):
         known = (*known, "scatter", *(("overwritten-accumulation",) if isinstance(node, ast.Assign) else ()))
-    return (*known, "dropped-path")                              # or a term is missing
+    return tuple(dict.fromkeys((*known, "dropped-path")))        # or a term is missing
+
+
+def hands_on(text: str) -> bool:
+    """Whether a line gives a variable another name and does nothing else."""
+    try:
+        parsed = statement(text)
+    except SyntaxError:
+        return False
+    return parsed is not None and operand(parsed[2])
+
+
+def handed_on(call: ast.expr) -> bool:
+    """Whether of what is joined some parts are computed, and others handed on as they are."""
+    parts = call.args if isinstance(call, ast.Call) else []
+    joined = [x for part in parts if isinstance(part, ast.List | ast.Tuple) for x in part.elts]
+    return any(map(operand, joined)) and not all(map(operand, joined))
+
+
+def in_part(node: ast.expr) -> bool:
+    """Whether this is a part of a matrix, turned perhaps."""
+    inner = bare(node)
+    return isinstance(inner, ast.Subscript) and any(isinstance(n, ast.Slice) and (n.lower or n.upper)
+                                                    for n in ast.walk(inner.slice))
 
 
 def of_tanh(node: ast.expr) -> bool:

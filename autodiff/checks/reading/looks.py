@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Sequence
 
 from autodiff.checks.reading.expressions import (
     Signed,
+    bare,
     factors,
+    form,
     function_of,
     one,
     operand,
@@ -20,6 +23,7 @@ from autodiff.checks.reading.expressions import (
     zero,
 )
 
+MEANS = re.compile(r"mu|mean|avg")         # what a mean is called
 JOINED = {"append", "concatenate", "hstack", "vstack", "stack"}
 
 
@@ -62,9 +66,64 @@ def pointwise(left: Sequence[Signed], missing: Sequence[Signed], common: Sequenc
 
 
 def totalled(f: ast.expr, others: Sequence[ast.expr]) -> bool:
-    """Whether this is the sum of one of some factors: e / e.sum()."""
-    total = reduction(f)
-    return total is not None and total[0] == "sum" and any(same(total[1], other) for other in others)
+    """Whether this is the sum of one of some factors, of exponentials if it is over all of them: e / e.sum()."""
+    found = reduction(f)
+    return found is not None and found[0] == "sum" and any(same(found[1], other) for other in others) \
+        and (bool(found[2]) or not operand(found[1]) or ast.unparse(found[1]).startswith("e"))
+
+
+def total(node: ast.expr) -> bool:
+    """Whether this is one number of many: s.sum(), np.max(s), len(x)."""
+    match node:
+        case ast.Call(func=ast.Attribute(value=ast.Name(id="np"), attr="sum" | "mean" | "max" | "min"), args=[_],
+                      keywords=[]) | ast.Call(func=ast.Attribute(attr="sum" | "mean" | "max" | "min"), args=[],
+                                              keywords=[]) | ast.Call(func=ast.Name(id="len" | "sum")):
+            return True
+    return False
+
+
+def off_centre(f: ast.expr, g: ast.expr) -> bool:
+    """Whether a variable stands where it less its mean must: x for x - mu."""
+    match g:
+        case ast.BinOp(left=x, op=ast.Sub(), right=centre):
+            return operand(f) and same(x, f) and bool(MEANS.search(ast.unparse(centre)))
+    return False
+
+
+def turned_index(a: ast.expr, b: ast.expr) -> bool:
+    """Whether two elements of one array have each other's row and column: W[k, j] and W[j, k]."""
+    match a, b:
+        case ast.Subscript(value=x, slice=ast.Tuple(elts=mine)), ast.Subscript(value=y, slice=ast.Tuple(elts=good)):
+            return same(x, y) and len(good) == 2 and permuted(mine, good) and all(map(operand, good))
+    return False
+
+
+def multiplied(node: ast.expr) -> list[str]:
+    """What a product of matrices is made of, however it is written; [] if this is none."""
+    match node:
+        case ast.BinOp(left=left, op=ast.MatMult(), right=right):
+            return sorted(map(called, (left, right)))
+        case ast.Call(args=[ast.Constant(value=str()), left, right]) if function_of(node) == "einsum":
+            return sorted(map(called, (left, right)))
+    return []
+
+
+def called(node: ast.expr) -> str:
+    """The name of a variable, also of one that was put away: Q of cache["Q"]."""
+    match bare(node):
+        case ast.Subscript(slice=ast.Constant(value=str() as name)):
+            return name
+    return ast.unparse(bare(node))
+
+
+def crossed(a: ast.expr, b: ast.expr) -> bool:
+    """Whether two variables stand in each other's place, wherever they stand."""
+    if form(a) != form(b):
+        return False
+    mine, good = ([n.id for n in ast.walk(node) if isinstance(n, ast.Name)] for node in (a, b))
+    pairs = set(zip(mine, good, strict=True))
+    turned = {(x, y) for x, y in pairs if x != y}
+    return len(turned) == 2 and {(y, x) for x, y in turned} == turned and len({x for x, _ in pairs}) == len(pairs)
 
 
 def complement(f: ast.expr, g: ast.expr) -> bool:

@@ -25,6 +25,7 @@ from autodiff.checks.reading.hooks import Spot
 from autodiff.checks.reading.known import Knowledge
 from autodiff.checks.reading.measured import measured
 from autodiff.checks.reading.quantities import INNER, VALUE
+from autodiff.checks.reading.renamed import GRADIENT
 from autodiff.checks.reading.repair import Fix, Repairs
 from autodiff.checks.reading.replacing import Outputs
 from autodiff.checks.reading.retold import Made
@@ -166,11 +167,13 @@ class Reader:
             return Reading(self.tell.lines(None), forward=forward, left_numpy=said,
                            sentence=join(forward, f"It cannot be read line by line: {said}."))
         fix, expected, small, change = self.mended(repairs)
-        other = likelier(repairs, fix, self.budget) if fix is not None and fix.fixed == repairs.wrong else None
-        if other is not None and (other[1] or not small):       # what can be written is not given up for what cannot
-            fix, expected = other
-            expected, small, change = (expected, True, {fix.spot: fix.change}) if expected and fix.change \
-                else right_line(repairs, fix)
+        whole = fix is not None and fix.fixed == repairs.wrong
+        other = likelier(repairs, fix, expected, self.budget) if fix is not None and whole else None
+        if other is not None:
+            text, small_too, by = (other[1], True, {other[0].spot: other[0].change}) if other[1] and other[0].change \
+                else right_line(repairs, other[0])
+            if text or not small:                          # what can be written is not given up for what cannot
+                fix, expected, small, change = other[0], text, small_too, by
         unused = repairs.likely.unused() if fix is None or (fix.fixed != repairs.wrong and not expected) else None
         if unused is not None:
             fix, small, change = None, False, {}
@@ -194,7 +197,8 @@ class Reader:
                        self.stands_for(fix) if fix else None,
                        second, second_expected, small,
                        fix is not None and fix.known is not None and fix.known.kind == VALUE,
-                       self.measured(fix) if fix and not expected else "")
+                       self.measured(fix) if fix and not expected else "",
+                       self.numbers(spot) if expected else frozenset())
 
     def mended(self, repairs: Repairs) -> tuple[Fix | None, str, bool, dict[Spot, Change]]:
         """What puts right what can be put right; the line as it should read, whether a small change, and what it does.
@@ -219,10 +223,11 @@ class Reader:
             if said:
                 return said[0].fix, said[0].text, True, {}
         final = fix is not None and fix.known is not None and fix.known.record in self.knowledge.wanted
+        weak = fix is not None and repairs.likely.as_usual(fix)
         tried = None
         if not (alias and whole and small):                # nothing before a line that only renames is to blame
             tried = trials.search(before=fix, final=final) if fix and whole and small and fix.spot.main \
-                else trials.search()
+                and not weak else trials.search()
         if tried is None and fix is not None and not whole:
             tried = trials.search(fix.fixed)
         used = trials.at_the_use(tried.fix if tried else fix, repairs.wrong) if tried or (fix and whole) else None
@@ -245,10 +250,11 @@ class Reader:
                 return inner, *right_line(repairs, inner)
         if tried and whole and fix and self.hands_on(tried.fix.spot, fix.spot):
             tried = None
-        if tried and not (small and fix and fix.fixed >= tried.fix.fixed and fix.tick <= tried.fix.tick
+        if tried and not (small and not weak and fix and fix.fixed >= tried.fix.fixed and fix.tick <= tried.fix.tick
                           and (fix.spot.main or not tried.fix.spot.main)):
             return tried.fix, tried.text, True, {tried.fix.spot: tried.fix.change} if tried.fix.change else {}
-        if fix and fix.how == "known" and not expected and (term := repairs.likely.strange_term(fix)):
+        if fix and fix.how == "known" and not expected and (
+                term := repairs.likely.strange_term(fix) or repairs.likely.before_scaling(fix)):
             return replace(fix, spot=term), "", False, {fix.spot: fix.change} if fix.change else {}
         return (fix, expected, small, change) if fix else (None, "", False, {})
 
@@ -298,6 +304,15 @@ class Reader:
         if fix.values is None or not fix.at < min(len(yours), len(fix.values)):
             return ""
         return measured(yours[fix.at], fix.values[fix.at], self.knowledge)
+
+    def numbers(self, spot: Spot) -> frozenset[str]:
+        """The variables that are sizes or numbers that were given, where a line makes an array: factors of it."""
+        first = self.repairs.first.seen
+        moving = {self.knowledge.names[r] for r in self.tape.leaves if r.requires_grad}
+        given = {name for name, value in self.repairs.arguments.items() if not np.ndim(value)}
+        sizes = {s.name for s in self.repairs.order if s.name in self.repairs.blame.numbers and first[s].times == 1}
+        found = (given | sizes) - moving - (set(self.repairs.arguments) - given)
+        return frozenset(name for name in found if np.ndim(first[spot].first) and not GRADIENT.match(name))
 
     def is_nothing(self, spot: Spot) -> bool:
         """Whether a line computes nothing but zeros, from variables: 0 * dz."""

@@ -19,6 +19,7 @@ from autodiff.checks.reading.expressions import (
     terms,
     zero,
 )
+from autodiff.checks.reading.looks import turned_index
 
 GRADIENT = re.compile(r"(d|g|grads?|delta)_?[a-zA-Z]")          # what gradients are called: dmu, g_mean, dZ1
 
@@ -64,7 +65,9 @@ def of_operands(x: ast.expr, y: ast.expr, b: ast.expr, within: str) -> Iterator[
     """One operand, x, stands wherever y must stand in b."""
     one_off = isinstance(x, ast.Subscript) and isinstance(y, ast.Subscript) and same(x.value, y.value) \
         and any(isinstance(n, ast.Add | ast.Sub) for s in (x, y) for n in ast.walk(s.slice))
-    if in_formula(y, b) or within == "f" or (within == "*" and same(y, b)):
+    if turned_index(x, y):
+        yield "transpose"                                              # W[k, j] for W[j, k]
+    elif in_formula(y, b) or within == "f" or (within == "*" and same(y, b)):
         yield "argument" if not one_off else "operand of another step" if added_up(y, b) else "argument of another step"
     elif any(power < 0 and same(f, y) for _, t in terms(b) for power, f in factors(t)):
         yield "divisor"

@@ -169,6 +169,7 @@ class Repairs:
         self.tried = int(np.clip(self.budget.left / (self.cost * len(strange or self.order) or 1), 4, TRIED))
         partial: list[Fix] = []
         whole: list[Fix] = []
+        usual: list[Fix] = []
         for spots in passes:
             for spot in spots:
                 likely = [f for f in whole if not self.likely.unlikely(f)]
@@ -179,6 +180,9 @@ class Repairs:
                 for fix in self.multiples(spot) if factor_only else self.fixes(spot):
                     if spots is alias and fix.known not in self.statuses[spot].claimed \
                             and not self.likely.added_to(spot) and not self.likely.for_nothing(spot):
+                        continue
+                    if self.likely.as_usual(fix):
+                        usual.append(fix)
                         continue
                     (whole if fix.fixed == self.wrong else partial).append(fix)
                     if fix.fixed == self.wrong and (spots is neutral or spots is named) \
@@ -192,6 +196,7 @@ class Repairs:
                 return self.likely.earliest(whole)
         if whole:
             return self.likely.earliest(whole)
+        partial += usual
         return min(partial, key=lambda f: (-len(f.fixed), self.statuses[f.spot].sure, self.likely.unlikely(f),
                                           not self.blame.levels[f.spot], f.tick), default=None)
 
@@ -257,8 +262,10 @@ class Repairs:
         strange = [spot for spot in unsure if self.blame.levels.get(spot)]
         unsure = [spot for spot in unsure if not self.blame.levels.get(spot)]
         sure = [spot for spot in reversed(main) if self.statuses[spot].sure or self.likely.scaled_only(spot)]
+        strangers = {spot.name for spot in self.blame.unknown if spot.kind == "value" and self.statuses[spot].claimed}
         alias = [spot for spot in main if spot.kind == "value" and renames(spot.expression)
-                 and not self.statuses[spot].named and (self.statuses[spot].claimed or self.likely.for_nothing(spot))]
+                 and not self.statuses[spot].named and not spot.reads & strangers
+                 and (self.statuses[spot].claimed or self.likely.for_nothing(spot))]
         return (alias, strange, unsure, [spot for spot in sure if not self.statuses[spot].named],
                 [spot for spot in sure if self.statuses[spot].named],
                 [spot for spot in self.order if not spot.main and not self.statuses[spot].sure], partly)
@@ -358,14 +365,21 @@ class Repairs:
         n, size = len(seen.values), np.size(seen.values[0])
         sizes = {n * size, (n - 1) * size}
         ragged = any(np.shape(v) != np.shape(seen.values[0]) for v in seen.values)
-        for known in (*claimed, *steps, *self.knowledge.known):
+        for known in (*claimed, *steps, *self.named_first):
             if not (ragged or known.parts or known.value.size in sizes or known.kind == INNER or known in claimed):
                 continue
             for values in self.shaped(spot, seen, known, known in claimed):
                 key = self.same_direction(values)
+                if known.kind == VALUE:                       # of which a multiple is another
+                    key = (*key, round(float(np.linalg.norm(values[0])), 9))
                 if key not in tried and len(tried) <= self.tried:
                     tried.add(key)
                     yield known, values
+
+    @cached_property
+    def named_first(self) -> list[Known]:
+        """What the tape knows, first what somebody gave a name."""
+        return sorted(self.knowledge.known, key=lambda known: not known.names)
 
     @staticmethod
     def same_direction(values: Sequence[Any]) -> Any:

@@ -6,11 +6,13 @@ well; but then it stays what no gradient is, where its own repair makes it one.
 
 from __future__ import annotations
 
+import ast
+import copy
 from collections.abc import Iterator
 
 from autodiff.checks.budget import Budget
 from autodiff.checks.reading.blame import renames, unpacked
-from autodiff.checks.reading.edits import local, substitutions
+from autodiff.checks.reading.edits import Replacing, local, substitutions
 from autodiff.checks.reading.hooks import OPAQUE, Spot
 from autodiff.checks.reading.quantities import CLOSE, COTANGENT, INNER, LOCAL, VALUE
 from autodiff.checks.reading.repair import Fix, Repairs
@@ -21,22 +23,43 @@ SECONDS = 0.2              # for all of them
 FEW = 3                    # lines read that are looked at
 
 
-def likelier(repairs: Repairs, fix: Fix, budget: Budget) -> tuple[Fix, str] | None:
-    """The likelier repair of a line that this one reads, with its text if it is a small change, if there is one."""
-    spots = list(doubtful(repairs, fix))[-FEW:]
+def likelier(repairs: Repairs, fix: Fix, expected: str, budget: Budget) -> tuple[Fix, str] | None:
+    """The likelier repair of a line that this one reads, with its text if it is a small change, if there is one.
+
+    What is added to a variable where it is read is lacking where it is made, if that is as likely.
+    """
+    short = lacking(fix.spot.text, expected)
+    spots = list(doubtful(repairs, fix, short))[-FEW:]
     if not spots or fix.change is None:
         return None
     mine, best = explained(repairs, fix), None
     budget = budget.part(SECONDS)
     for n, spot in enumerate(spots):
         for other, text in repaired(repairs, spot, budget.part(budget.left / (len(spots) - n))):
-            if (theirs := explained(repairs, other)) > mine:
+            theirs = explained(repairs, other)
+            if theirs > mine or (spot.name == short and theirs == mine):
                 mine, best = theirs, (other, text)
     return best
 
 
-def doubtful(repairs: Repairs, fix: Fix) -> Iterator[Spot]:
-    """The lines that this one reads whose values are neither values nor gradients of the tape."""
+def lacking(written: str, expected: str) -> str:
+    """The variable to which a term is added where it is read, if that is all that is changed; "" if it is not."""
+    try:
+        tree, mine = ast.parse(expected), ast.unparse(ast.parse(written))
+    except SyntaxError:
+        return ""
+    for i, node in enumerate(ast.walk(tree)):
+        match node:
+            case ast.BinOp(left=ast.Name(id=name) as first, op=ast.Add() | ast.Sub()):
+                without = copy.deepcopy(tree)
+                place = next(n for k, n in enumerate(ast.walk(without)) if k == i)
+                if ast.unparse(Replacing({id(place)}, first).visit(without)) == mine:
+                    return name
+    return ""
+
+
+def doubtful(repairs: Repairs, fix: Fix, short: str) -> Iterator[Spot]:
+    """The lines that this one reads whose values are neither values nor gradients of the tape, and what is `short`."""
     for spot in repairs.order:
         status, user = repairs.statuses[spot], fix.spot
         if spot.name not in user.reads or spot.node is user.node or spot.function != user.function \
@@ -44,7 +67,9 @@ def doubtful(repairs: Repairs, fix: Fix) -> Iterator[Spot]:
             continue
         fixed = spot.kind in (*OPAQUE, "factor") or is_new(spot) or unpacked(spot) or renames(spot.expression)
         known = status.match is not None and status.match.known.kind in (COTANGENT, VALUE, INNER)
-        if not (fixed or known or status.named or repairs.reach.harmful(spot)):
+        right = status.match is not None and status.match.known.kind == VALUE and status.sure
+        lacks = spot.name == short and spot.kind == "value" and not (unpacked(spot) or is_new(spot) or right)
+        if lacks or not (fixed or known or status.named or repairs.reach.harmful(spot)):
             yield spot
 
 
