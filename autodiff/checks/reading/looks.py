@@ -117,13 +117,20 @@ def called(node: ast.expr) -> str:
 
 
 def crossed(a: ast.expr, b: ast.expr) -> bool:
-    """Whether two variables stand in each other's place, wherever they stand."""
+    """Whether two variables stand in each other's place, wherever they stand but in an index."""
     if form(a) != form(b):
         return False
-    mine, good = ([n.id for n in ast.walk(node) if isinstance(n, ast.Name)] for node in (a, b))
-    pairs = set(zip(mine, good, strict=True))
+    pairs = set(zip(names_of(a), names_of(b), strict=True))
     turned = {(x, y) for x, y in pairs if x != y}
     return len(turned) == 2 and {(y, x) for x, y in turned} == turned and len({x for x, _ in pairs}) == len(pairs)
+
+
+def names_of(node: ast.AST) -> list[str]:
+    """The variables of an expression in their order, without those in an index."""
+    if isinstance(node, ast.Name):
+        return [node.id]
+    inner = [node.value] if isinstance(node, ast.Subscript) else ast.iter_child_nodes(node)
+    return [name for child in inner for name in names_of(child)]
 
 
 def complement(f: ast.expr, g: ast.expr) -> bool:

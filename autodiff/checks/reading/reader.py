@@ -24,7 +24,7 @@ from autodiff.checks.reading.findings import WRONG, Reading, ReadLine
 from autodiff.checks.reading.hooks import Spot
 from autodiff.checks.reading.known import Knowledge
 from autodiff.checks.reading.measured import measured
-from autodiff.checks.reading.quantities import INNER, VALUE
+from autodiff.checks.reading.quantities import CLOSE, INNER, VALUE
 from autodiff.checks.reading.renamed import GRADIENT
 from autodiff.checks.reading.repair import Fix, Repairs
 from autodiff.checks.reading.replacing import Outputs
@@ -187,6 +187,7 @@ class Reader:
         if fix and fix.known is not None and fix.known.kind == VALUE and spot.name in fix.known.names:
             forward = join(forward, f"Your {spot.name} ({spot.where}) differs from the recorded one, so what follows "
                                     "is the gradient of another function than the recorded loss.")
+        record, value = self.stands_for(fix) if fix else (None, False)
         first = self.tell.line(spot, WRONG)
         second, second_expected = self.second(fix, change) if fix and fix.fixed < repairs.wrong else (None, "")
         return Reading(lines, first, last, expected, fix is not None, names, fix.how if fix else "",
@@ -194,9 +195,7 @@ class Reader:
                        join(forward, self.tell.sentence(spot, fix, expected, last, names),
                             f"The next wrong line is {second.where}: {second.text}" if second else "",
                             f"It should read: {second_expected}" if second_expected else ""),
-                       self.stands_for(fix) if fix else None,
-                       second, second_expected, small,
-                       fix is not None and fix.known is not None and fix.known.kind == VALUE,
+                       record, second, second_expected, small, value,
                        self.measured(fix) if fix and not expected else "",
                        self.numbers(spot) if expected else frozenset())
 
@@ -318,12 +317,15 @@ class Reader:
         """Whether a line computes nothing but zeros, from variables: 0 * dz."""
         return isinstance(spot.expression, ast.BinOp) and not any(map(np.any, self.repairs.first.seen[spot].values))
 
-    def stands_for(self, fix: Fix) -> Record | None:
-        """What the wrong value should be, of the forward pass; if the tape does not know it, the first made of it."""
+    def stands_for(self, fix: Fix) -> tuple[Record | None, bool]:
+        """What the wrong value should be, of the forward pass, and whether it is the value of that, not its gradient.
+
+        If the tape does not know it, the first that is made of it.
+        """
         if fix.known is not None and fix.known.record in self.knowledge.values:
-            return fix.known.record
+            return fix.known.record, fix.known.kind == VALUE
         if fix.change is None:
-            return None
+            return None, False
         repairs, forward = self.repairs, set(self.knowledge.path)
         seen = repairs.run({fix.spot: fix.change}, look=True).seen
         for spot, now in sorted(seen.items(), key=lambda found: found[1].ticks[0]):
@@ -332,8 +334,9 @@ class Reader:
                 continue
             for match in self.knowledge.matches(now.values[-1]):
                 if match.known.record in forward and match.known.kind != INNER:
-                    return match.known.record
-        return None
+                    exact = spot is fix.spot and match.known.kind == VALUE and abs(match.factor - 1) < CLOSE
+                    return match.known.record, exact
+        return None, False
 
     def second(self, fix: Fix, change: Mapping[Spot, Change]) -> tuple[ReadLine | None, str]:
         """The next wrong line, with the first one put right, and what it should read; None if that is not all."""
