@@ -267,9 +267,9 @@ def is_theirs(value: Any) -> bool:
 
 
 @lru_cache(maxsize=32)
-def parsed(text: str) -> ast.Module:
-    """A source file as a tree."""
-    return ast.parse(text)
+def definitions(text: str) -> list[Definition]:
+    """The functions of a source file, those within others too."""
+    return [node for node in ast.walk(ast.parse(text)) if isinstance(node, Definition)]
 
 
 def definition(code: CodeType) -> Definition:
@@ -287,17 +287,14 @@ def definition(code: CodeType) -> Definition:
     if not text:
         raise UnreadableError(f"the source of {name} cannot be found ({short_path(code.co_filename)})")
     try:
-        tree = parsed(text)
+        functions = definitions(text)
     except (SyntaxError, ValueError, RecursionError):
         raise UnreadableError(f"the source of {name} is no Python") from None
     found: list[Definition] = []
-    for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef) and node.name == name:
-            first = min([node.lineno, *(d.lineno for d in node.decorator_list)])
-        elif isinstance(node, ast.Lambda) and name == "<lambda>":
-            first = node.lineno
-        else:
+    for node in functions:
+        if (node.name if isinstance(node, ast.FunctionDef) else "<lambda>") != name:
             continue
+        first = min([node.lineno, *(d.lineno for d in getattr(node, "decorator_list", []))])
         arguments = node.args
         if first == code.co_firstlineno and [a.arg for a in (*arguments.posonlyargs, *arguments.args,
                                                              *arguments.kwonlyargs)] == parameters(code):
