@@ -10,6 +10,7 @@ import numpy as np
 
 from autodiff.checks.reading.blame import renames
 from autodiff.checks.reading.hooks import HEADS, Spot
+from autodiff.checks.reading.looks import names_of
 from autodiff.checks.reading.quantities import CLOSE, COTANGENT, INNER, LOCAL, STEP, VALUE
 from autodiff.checks.reading.replacing import factors, plain
 from autodiff.checks.reading.status import is_new
@@ -124,15 +125,14 @@ class Likely:
 
     def before_scaling(self, fix: Fix) -> Spot | None:
         """Of a line that only multiplies a variable by what is right: the strange line that made it."""
-        node = fix.spot.node
-        scales = isinstance(node, ast.AugAssign) and isinstance(node.op, ast.Mult | ast.Div)
-        if fix.spot.kind != "whole" or not scales:
+        spot, by = fix.spot, scaled_by(fix.spot)
+        mine = [other for other in self.order if other.function == spot.function and other.node is not spot.node
+                and self.seen[other].ticks[0] < fix.tick]
+        made = [other for other in mine if other.name == spot.name and other.kind in ("whole", "value")]
+        sure = {other.name for other in mine if other.kind == "value" and self.statuses[other].sure}
+        if by is None or not made or not set(names_of(by)) - {"np"} <= sure:
             return None
-        if not any(spot.kind == "factor" and spot.node is node and self.statuses[spot].sure for spot in self.order):
-            return None
-        made = [spot for spot in self.order if spot.name == fix.spot.name and spot.function == fix.spot.function
-                and spot.kind in ("whole", "value") and spot.node is not node and self.seen[spot].ticks[0] < fix.tick]
-        return made[-1] if made and made[-1] in self.repairs.blame.unknown else None
+        return made[-1] if made[-1] in self.repairs.blame.unknown else None
 
     def unused(self) -> Spot | None:
         """The last line that makes an array for nothing: no gradient that is returned changes with it."""
@@ -151,3 +151,13 @@ class Likely:
 def adds(spot: Spot) -> bool:
     """Whether a statement adds to a variable, or takes something off it."""
     return isinstance(spot.node, ast.AugAssign) and isinstance(spot.node.op, ast.Add | ast.Sub)
+
+
+def scaled_by(spot: Spot) -> ast.expr | None:
+    """What a line multiplies a variable by, or divides it by, if it does nothing else."""
+    match spot.node:
+        case ast.AugAssign(op=ast.Mult() | ast.Div(), value=value) if spot.kind == "whole":
+            return value
+        case ast.Assign(value=ast.BinOp(left=ast.Name(id=name), op=ast.Mult() | ast.Div(), right=value)):
+            return value if name == spot.name else None
+    return None
