@@ -61,17 +61,25 @@ class Likely:
         return bool(meant and fix.known.names and fix.known.kind == COTANGENT and not meant & fix.known.names)
 
     def as_usual(self, fix: Fix) -> bool:
-        """Whether a factor is changed that other gradients have too on their way to what is right: m, as in / m."""
-        match = self.statuses[fix.spot].match
-        return abs(fix.factor - 1) > CLOSE and match is not None and match.known.kind == COTANGENT \
-            and fix.known in (None, match.known) and any(abs(match.factor / f - 1) < CLOSE for f in self.on_the_way)
+        """Whether a gradient that is returned loses a factor that others have on their way to what is right."""
+        factor, match = self.factor_of(fix.spot), self.statuses[fix.spot].match
+        scaled = fix.known is None or (match is not None and fix.known is match.known)
+        return factor is not None and scaled and abs(fix.factor - 1) > CLOSE \
+            and any(abs(factor / f - 1) < CLOSE for f in self.on_the_way)
 
     @cached_property
     def on_the_way(self) -> list[float]:
-        """The factors of gradients that reach what is right in the end."""
-        found = [(spot, s.match.factor) for spot, s in self.statuses.items() if s.match is not None
-                 and s.match.known.kind == COTANGENT and abs(abs(s.match.factor) - 1) > CLOSE]
-        return [f for spot, f in found if (self.repairs.reach.of(spot) or frozenset()) - self.repairs.wrong]
+        """The factors of gradients that are right when they are returned."""
+        found = [(self.repairs.reach.of(spot), self.factor_of(spot)) for spot in self.order if self.factor_of(spot)]
+        done = self.repairs.wrong | self.repairs.losses
+        return [f for reached, f in found if f is not None and (reached or frozenset()) - done]
+
+    def factor_of(self, spot: Spot) -> float | None:
+        """By how much a gradient that is to be returned is multiplied; None if this is none, or if it is right."""
+        match = self.statuses[spot].match
+        if match is None or match.known.kind != COTANGENT or match.known.record not in self.repairs.knowledge.wanted:
+            return None
+        return match.factor if abs(match.factor - 1) > CLOSE else None
 
     def forgotten(self, fix: Fix) -> bool:
         """Whether a line may lack a minus, a 2 or a half: none of these stands there, and it is more than data."""

@@ -127,6 +127,7 @@ class Reader:
                               self.gradients, self.watched)
         soon = budget.part(FOR_VALUES * budget.left)
         self.repairs = Repairs(program, arguments, self.gradients, targets, self.knowledge, soon, elsewhere)
+        self.repairs.losses = frozenset(losses)
         self.tell = Teller(self.repairs, self.keys)
 
     def record_of(self, key: Any) -> Record | None:

@@ -109,6 +109,7 @@ class Repairs:
         self.knowledge, self.budget = knowledge, budget
         self.elsewhere, self.base = elsewhere, dict(base or {})
         self.reliable: bool | None = None
+        self.losses: frozenset[Any] = frozenset()          # of the targets, those that are the loss itself
         left = budget.left
         self.first: Run = program.run(arguments, self.base, look=True, seconds=left)
         self.cost = left - budget.left

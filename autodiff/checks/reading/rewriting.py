@@ -78,8 +78,9 @@ def right_line(repairs: Repairs, fix: Fix) -> tuple[str, bool, dict[Spot, Change
     related = names_of(ast.unparse(scene.spot.expression)) | (names_of(tape) if tape else set())
     found = scene.survivors(changes, related)
     for new, code in sorted(found, key=lambda change: not names_of(ast.unparse(change[0])) <= related):
-        if works(scene.spot, code):
-            return rewritten(scene.spot, new), True, {scene.spot: evaluating(code)}
+        text = rewritten(scene.spot, new)
+        if works(scene.spot, code) and text != ast.unparse(scene.spot.node):      # of x *= c, x is no part to rewrite
+            return text, True, {scene.spot: evaluating(code)}
     at = spot if scene.wanted is None and spot.kind == "whole" else scene.spot
     code, tree = (compile(tape, "<line>", "eval"), ast.parse(tape, mode="eval").body) if tape else (None, None)
     if tree is not None and not works(at, code):
