@@ -11,8 +11,8 @@ A model is a module of one of the `PARTS` with
 So the wrong line is known exactly, and every case can be given to `ad.compare` as a function or as arrays.
 
 `blind` is set aside and never looked at, but for its totals. The others are for tuning: `dev` and `dev2` from the
-first; `dev3`, `dev4` and `dev5`, written without sight of the doctor, after each was measured once; and `held`,
-which was written together with `dev2`. `dev6`, the last lot written without sight, has only been measured, once.
+first; `dev3` to `dev6`, written without sight of the doctor, after each was measured once; and `held`, which was
+written together with `dev2`.
 What a fair reader accepts stands in `labels`, or with the slip itself.
 """
 
