@@ -102,7 +102,8 @@ def first_along(x: Any, axis: Any) -> Any:
 POWER = (                                                                # g n xⁿ⁻¹
     (LOCAL, lambda g, y, x, n: g * n * x ** n), (LOCAL, lambda g, y, x, n: g * x ** (n - 1)),
     (LOCAL, lambda g, y, x, n: g * n * x), (LOCAL, lambda g, y, x, n: g * (n - 1) * x ** (n - 1)),
-    (LOCAL, lambda g, y, x, n: g * n * x ** (n + 1)), (LOCAL, lambda g, y, x, n: g * (n - 1) * x ** n))
+    (LOCAL, lambda g, y, x, n: g * n * x ** (n + 1)), (LOCAL, lambda g, y, x, n: g * (n - 1) * x ** n),
+    (LOCAL, lambda g, y, x, n: g * np.sign(x)))
 
 # Per op and argument: (kind, wrong rule). The comment is the right rule.
 Table = dict[Op, tuple[tuple[tuple[str, Rule], ...], ...]]
@@ -131,7 +132,8 @@ MISTAKES: Table = {
     elementary.log1p: (((LOCAL, lambda g, y, x: g / x), (LOCAL, lambda g, y, x: g * (1 + x))),),    # g / (1 + x)
     elementary.sqrt: ((                                                  # g / 2y
         (LOCAL, lambda g, y, x: g * y / 2), (LOCAL, lambda g, y, x: g / y), (ARGUMENT, lambda g, y, x: g / (2 * x))),),
-    a.square: (((LOCAL, lambda g, y, x: g * x), (ARGUMENT, lambda g, y, x: g * 2 * y),),),     # g 2x
+    a.square: (((LOCAL, lambda g, y, x: g * x), (ARGUMENT, lambda g, y, x: g * 2 * y),         # g 2x
+                (LOCAL, lambda g, y, x: g * np.sign(x)), (LOCAL, lambda g, y, x: g * y)),),
     a.power: (POWER,), a.integer_power: (POWER,),
     a.absolute: (((LOCAL, lambda g, y, x: g * x),),),                    # g sign x
     a.divide: (
@@ -139,8 +141,9 @@ MISTAKES: Table = {
         ((LOCAL, lambda g, y, x, z: -g * x / z), (LOCAL, lambda g, y, x, z: g / z),              # -g x / z²
          (LOCAL, lambda g, y, x, z: -g / (z * z)), (LOCAL, lambda g, y, x, z: g * x),
          (LOCAL, lambda g, y, x, z: -g / z))),
-    a.multiply: (
-        (("wrong-operand", lambda g, y, x, z: g * x),), (("wrong-operand", lambda g, y, x, z: g * z),)),
+    a.multiply: (                                                        # g z, g x
+        (("wrong-operand", lambda g, y, x, z: g * x), (LOCAL, lambda g, y, x, z: g / z)),
+        (("wrong-operand", lambda g, y, x, z: g * z), (LOCAL, lambda g, y, x, z: g / x))),
     a.subtract: ((), ((LOCAL, lambda g, y, x, z: g * x),)),
     a.maximum: (((LOCAL, lambda g, y, x, z: g * (x < z)),), ((LOCAL, lambda g, y, x, z: g * (z < x)),)),
     a.minimum: (((LOCAL, lambda g, y, x, z: g * (x > z)),), ((LOCAL, lambda g, y, x, z: g * (z > x)),)),
@@ -172,6 +175,8 @@ MISTAKES: Table = {
         (LOCAL, lambda g, y, x, axis=-1: np.exp(y) * (g - over(g * np.exp(y), axis))),
         (DIAGONAL, lambda g, y, x, axis=-1: g - np.exp(y)), (DIAGONAL, lambda g, y, x, axis=-1: g - np.exp(y) * g),
         (LOCAL, lambda g, y, x, axis=-1: g - over(g, axis)), (DIAGONAL, lambda g, y, x, axis=-1: g + np.exp(y) * over(g, axis)),
+        (LOCAL, lambda g, y, x, axis=-1: g - np.exp(x) * over(g, axis)),
+        (LOCAL, lambda g, y, x, axis=-1: g - np.exp(below_top(x, axis)) * over(g, axis)),
         (ARGUMENT, lambda g, y, x, axis=-1: g - y * over(g, axis)), (DIAGONAL, lambda g, y, x, axis=-1: g + np.exp(y)),
         (LOCAL, lambda g, y, x, axis=-1: -np.exp(y) * over(g, axis)),
         ("sign", lambda g, y, x, axis=-1: -g - np.exp(y) * over(g, axis)),

@@ -26,6 +26,7 @@ AS_FAIR: dict[tuple[str, str], str] = {
     ("missing-term", ""): "dropped-path", ("treated-as-constant", ""): "dropped-path",
     ("wrong-argument", "divide"): "wrong-operand",
     ("wrong-argument", "log_softmax"): "softmax-diagonal", ("wrong-argument", "softmax"): "softmax-diagonal",
+    ("missing-local-derivative", "log_softmax"): "treated-as-constant",              # the normaliser
     ("scale", "multiply"): "missing-local-derivative",                               # the slope of a leaky relu
     ("wrong-operand", "add"): "missing-local-derivative", ("wrong-operand", "subtract"): "missing-local-derivative",
 }

@@ -164,10 +164,13 @@ def mistaken(x: Any, use: tuple[Record, int], others: list[tuple[Any, Any]]) -> 
         for told, mask in masks(value):
             yield "wrong-operand", f"{name} {told}", mask
         yield "missing-term", f"{name} left out", np.ones_like(value)
-    elif len(value) > 1:
-        for step, told in ((1, "before"), (-1, "after")):
-            yield kind, f"{name} of the one {told}", np.roll(value, step, 0)
-        yield kind, f"{name} in the other order", value[::-1].copy()
+    for axis in sorted({0, value.ndim - 1}) if value.dtype.kind != "b" else ():
+        if value.shape[axis] > 1:
+            for step, told in ((1, "before"), (-1, "after")):
+                yield kind, f"{name} of the one {told}", np.roll(value, step, axis)
+            yield kind, f"{name} in the other order", np.flip(value, axis).copy()
+    if value.dtype.kind == "f" and np.all((value == 0) | (value == 1)):
+        yield kind, f"{name} turned round", 1 - value
     for other, at in others:
         another = np.asarray(value_of(other))
         if other is not x and another.shape == value.shape and another.dtype == value.dtype:

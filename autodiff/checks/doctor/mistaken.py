@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ from autodiff.checks.mistakes import (
 )
 from autodiff.kinds import Op
 from autodiff.ops import arithmetic as a
-from autodiff.ops import indexing, products, shapes
+from autodiff.ops import contraction, indexing, products, shapes
 from autodiff.program.passes import value_of
 from autodiff.record import Record
 
@@ -49,6 +50,8 @@ def mistakes_at(edge: Edge) -> Iterator[Mistake]:
     if np.ndim(x) == 2 and x.shape[0] == x.shape[1] and x.shape[0] > 1:
         yield Mistake("missing-transpose" if edge.x.op is not None else "transposed-result",
                       lambda g, y, *x, **o: np.transpose(rule(g, y, *x, **o)), "transposed", 1.1)
+    if op is contraction.contract:
+        yield from mistakes_of_contracting(edge, rule)
     if op in PRODUCTS or op in ALONG or edge.x.op is None or np.shape(y) != np.shape(x):
         yield from mistakes_of_looping(edge, rule)
     yield from mistakes_of_summing(edge, rule)
@@ -133,6 +136,19 @@ def mistakes_of_looping(edge: Edge, rule: Rule) -> Iterator[Mistake]:
             if n > 2:
                 yield Mistake("dropped-path", lambda g, y, *x, chosen=chosen, **o: rule(g * ~chosen, y, *x, **o),
                               f"all but the {said} of axis {axis}", 1.3 + extra, f"the {said} along axis {axis}")
+
+
+def mistakes_of_contracting(edge: Edge, rule: Rule) -> Iterator[Mistake]:
+    """One of the factors of a product turned, where two of its axes are of one length."""
+    factors = [edge.r.value, *map(value_of, edge.r.inputs)]              # the gradient is shaped as the product is
+    for k, z in enumerate(factors):
+        for axes in combinations(range(np.ndim(z)), 2):
+            if k != edge.i + 1 and np.shape(z)[axes[0]] == np.shape(z)[axes[1]] > 1:
+                def turned(g: Any, y: Any, *x: Any, k: int = k, axes: tuple[int, int] = axes, **o: Any) -> Any:
+                    parts = [g, *x]
+                    parts[k] = np.swapaxes(parts[k], *axes)
+                    return rule(parts[0], y, *parts[1:], **o)
+                yield Mistake("missing-transpose", turned, f"{k} turned, axes {axes}", 1.1)
 
 
 def mistakes_of_indexing(op: Op, i: int, rule: Rule) -> Iterator[Mistake]:
