@@ -18,7 +18,7 @@ from tests.battery.slips import PARTS, Case, Label, cases
 
 FAILED = "the search for the mistake failed"
 KEYS = ("right kind first", "kind and place in the first class", "kind and place in the list", "right kind in the list",
-        "nothing", "confidently wrong", "wrong line quoted")
+        "nothing", "confidently wrong", "wrong line quoted", "wrong line among those named")
 
 
 def label_of(case: Case) -> Label:
@@ -49,7 +49,8 @@ def outcome(case: Case, as_function: bool, seed: int = 0, dtype: Any = np.float6
 
     listed = any(fits(e, False) for e in everything)
     sure = bool(first) and first[0].confidence == "is"
-    line = report.reading.first_wrong if report.reading is not None else None
+    named = [line.text for line in (report.reading.first_wrong, *report.reading.others) if line is not None] \
+        if report.reading is not None else []
     return {
         "right kind first": bool(first) and fits(first[0], False),
         "kind and place in the first class": any(fits(e, True) for e in first),
@@ -57,7 +58,8 @@ def outcome(case: Case, as_function: bool, seed: int = 0, dtype: Any = np.float6
         "right kind in the list": listed,
         "nothing": not first,
         "confidently wrong": sure and not listed,
-        "wrong line quoted": line is not None and quoted(case, line.text),
+        "wrong line quoted": bool(named) and quoted(case, named[0]),
+        "wrong line among those named": any(quoted(case, text) for text in named),
     }, report
 
 

@@ -80,3 +80,52 @@ def by_hand(x, W, b):
 """, squares, ("W", "b"), **LINEAR))
     assert reading.first_wrong is not None and reading.first_wrong.text == "db = d.sum(axis=1).mean(axis=0)"
     assert reading.expected == "db = d.sum(axis=1).sum(axis=0)"
+
+
+def normed(x: Any, W: Any, gain: Any) -> Any:
+    u = x @ W
+    v = u / np.sqrt((u * u).sum(axis=1, keepdims=True))
+    return ((gain * v) ** 3).sum()
+
+
+NORMED = {"x": RNG.normal(size=(6, 4)), "W": RNG.normal(size=(4, 3)), "gain": RNG.normal(size=3)}
+NORM_BACK = """
+def by_hand(x, W, gain):
+    u = x @ W
+    s = np.sqrt((u * u).sum(axis=1, keepdims=True))
+    v = u / s
+    g = 3 * (gain * v) ** 2 * gain
+    part = v * (g * v).sum(axis=1, keepdims=True)
+    back = {back}
+    return {{"W": x.T @ back, "gain": (3 * (gain * v) ** 2 * v).sum(axis=0)}}
+"""
+
+
+def logistic(X: Any, w: Any, b: Any, y: Any) -> Any:
+    a = ad.sigmoid(X @ w + b)
+    return -(y * np.log(a) + (1 - y) * np.log(1 - a)).mean()
+
+
+def test_two_lines_that_no_number_tells_apart_are_both_named() -> None:
+    report = compared("""
+def by_hand(X, w, b, y):
+    sign = 2 * y - 1
+    margin = sign * (X @ w + b)
+    delta = -sign / (1 + np.exp(-margin))
+    return {"w": X.T @ delta / len(y), "b": delta.mean()}
+""", logistic, ("w", "b"), X=RNG.normal(size=(7, 3)), w=RNG.normal(size=3), b=np.array(0.2),
+                      y=np.array([0.0, 1, 1, 0, 1, 0, 0]))
+    reading = in_words(report)
+    assert reading.first_wrong is not None and len(reading.others) == 1
+    named = {reading.first_wrong.text, reading.others[0].text}
+    assert named == {"margin = sign * (X @ w + b)", "delta = -sign / (1 + np.exp(-margin))"}
+    assert "The first wrong line may be" in str(report) and "It may as well be" in str(report)
+    assert reading.others[0].expected and reading.others[0].expected in str(report)
+    assert report.explanations[0].confidence == "possible"
+    assert [line["text"] for line in reading.to_dict()["others"]] == [reading.others[0].text]
+
+
+def test_a_line_that_reads_what_the_tape_knows_is_named_alone() -> None:
+    for back in ("(g - part) * s", "2 * (g - part) / s", "(g + part) / s"):
+        reading = in_words(compared(NORM_BACK.format(back=back), normed, ("W", "gain"), **NORMED))
+        assert reading.first_wrong is not None and reading.first_wrong.text == f"back = {back}" and not reading.others

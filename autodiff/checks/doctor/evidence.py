@@ -8,7 +8,7 @@ only a far-fetched one, the line speaks for itself.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from autodiff.checks.doctor.backprop import reads
@@ -138,7 +138,17 @@ def weighed(explanations: Sequence[Explanation], reading: Reading | None, wrong:
         What stands behind the loss.
     """
     found = [replace(e, places=plainly(tape, e.places)) for e in explanations]
-    return tuple(in_front(e, ()) for e in ordered(found, reading, wrong, tape))
+    told = [in_front(e, ()) for e in ordered(found, reading, wrong, tape)]
+    return (in_front(told[0], elsewhere(reading, wrong, tape)), *told[1:]) if told and reading else tuple(told)
+
+
+def elsewhere(reading: Reading, wrong: Sequence[str], tape: Tape) -> Iterator[Explanation]:
+    """What the mistake is if another line is meant that may be wrong in place of the quoted one."""
+    for other in reading.others:
+        kinds = may_be(changed(other.text, other.expected)) if other.expected else ()
+        if kinds:
+            yield replace(by_line(replace(reading, first_wrong=other, expected=other.expected), kinds, wrong, tape),
+                          members=())
 
 
 def ordered(explanations: Sequence[Explanation], reading: Reading | None, wrong: Sequence[str],
@@ -245,7 +255,7 @@ def by_line(reading: Reading, kinds: Sequence[str], wrong: Sequence[str], tape: 
     else:
         written += f": {KINDS[kinds[0]]}"
     places = places_of(tape, reading, wrong)
-    sure = (reading.how in REPAIRS or reading.how == "scale") and not rest       # else the line has other readings
+    sure = (reading.how in REPAIRS or reading.how == "scale") and not (rest or reading.others)      # or it says more
     evidence = f"putting this line right makes {listed(reading.repaired)} agree" if reading.certain else \
         "nothing on the tape explains this line, and nothing that was tried in its place helps"
     op = next((place.op for place in places if place.op), "")

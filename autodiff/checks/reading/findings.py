@@ -44,6 +44,17 @@ class ReadLine:
 
 
 @dataclass(frozen=True)
+class Other(ReadLine):
+    """A line of theirs that may be wrong in another's place, and what it should read then; "" if that is not known."""
+
+    expected: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain Python values."""
+        return {**super().to_dict(), "expected": self.expected}
+
+
+@dataclass(frozen=True)
 class Reading:
     """What their function does, line by line.
 
@@ -77,6 +88,8 @@ class Reading:
         The next wrong line, where putting the first right leaves gradients wrong that this one makes right.
     second_expected : str
         What it should read; "" if that cannot be said.
+    others : tuple of Other
+        The lines that may be wrong in place of `first_wrong`: put right, each does as much. The likeliest first.
     small : bool
         Whether `expected` is a small change of the line.
     value : bool
@@ -108,6 +121,7 @@ class Reading:
     value: bool = False
     measured: str = ""
     numbers: frozenset[str] = frozenset()
+    others: tuple[Other, ...] = ()
     again: Callable[[Sequence[Any]], Reading] | None = field(default=None, repr=False, compare=False)
 
     def to_dict(self) -> dict[str, Any]:
@@ -117,4 +131,5 @@ class Reading:
                 "last_right": self.last_right and self.last_right.to_dict(), "expected": self.expected,
                 "certain": self.certain, "repaired": list(self.repaired), "how": self.how, "factor": self.factor,
                 "forward": self.forward, "left_numpy": self.left_numpy, "sentence": self.sentence,
-                "second": self.second and self.second.to_dict(), "second_expected": self.second_expected}
+                "second": self.second and self.second.to_dict(), "second_expected": self.second_expected,
+                "others": [line.to_dict() for line in self.others]}

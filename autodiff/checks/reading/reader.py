@@ -30,7 +30,7 @@ from autodiff.checks.reading.repair import Fix, Repairs
 from autodiff.checks.reading.replacing import Outputs
 from autodiff.checks.reading.retold import Made
 from autodiff.checks.reading.rewriting import right_line
-from autodiff.checks.reading.rivals import likelier
+from autodiff.checks.reading.rivals import as_good, likelier
 from autodiff.checks.reading.status import right, same
 from autodiff.checks.reading.telling import Teller, equals, join
 from autodiff.checks.reading.their_code import Change, Program, Stopped, UnreadableError
@@ -170,11 +170,10 @@ class Reader:
         fix, expected, small, change = self.mended(repairs)
         whole = fix is not None and fix.fixed == repairs.wrong
         other = likelier(repairs, fix, expected, self.budget) if fix is not None and whole else None
-        if other is not None:
-            text, small_too, by = (other[1], True, {other[0].spot: other[0].change}) if other[1] and other[0].change \
-                else right_line(repairs, other[0])
-            if text or not small:                          # what can be written is not given up for what cannot
-                fix, expected, small, change = other[0], text, small_too, by
+        if other is not None and (other[1] or not small):       # what can be written is not given up for what cannot
+            fix, expected = other
+            expected, small, change = (expected, True, {fix.spot: fix.change}) if expected and fix.change \
+                else right_line(repairs, fix)
         unused = repairs.likely.unused() if fix is None or (fix.fixed != repairs.wrong and not expected) else None
         if unused is not None:
             fix, small, change = None, False, {}
@@ -191,14 +190,16 @@ class Reader:
         record, value = self.stands_for(fix) if fix else (None, False)
         first = self.tell.line(spot, WRONG)
         second, second_expected = self.second(fix, change) if fix and fix.fixed < repairs.wrong else (None, "")
+        others = tuple(self.tell.other(*found) for found in as_good(repairs, fix, change, expected, self.budget)) \
+            if fix else ()
         return Reading(lines, first, last, expected, fix is not None, names, fix.how if fix else "",
                        fix.factor if fix and fix.how == "scale" else 1.0, forward, None,
-                       join(forward, self.tell.sentence(spot, fix, expected, last, names),
+                       join(forward, self.tell.sentence(spot, fix, expected, last, names, others),
                             f"The next wrong line is {second.where}: {second.text}" if second else "",
                             f"It should read: {second_expected}" if second_expected else ""),
                        record, second, second_expected, small, value,
                        self.measured(fix) if fix and not expected else "",
-                       self.numbers(spot) if expected else frozenset())
+                       self.numbers(spot) if expected else frozenset(), others)
 
     def mended(self, repairs: Repairs) -> tuple[Fix | None, str, bool, dict[Spot, Change]]:
         """What puts right what can be put right; the line as it should read, whether a small change, and what it does.

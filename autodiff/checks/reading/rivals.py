@@ -1,26 +1,31 @@
 """Of two lines whose repair makes the gradients right: the one after which the tape knows more of their lines.
 
 A wrong value may be a step of the tape all the same, or look like data, and the line that reads it can be repaired as
-well; but then it stays what no gradient is, where its own repair makes it one.
+well; but then it stays what no gradient is, where its own repair makes it one. Where as much is known after either, no
+number tells which was meant: both are named.
 """
 
 from __future__ import annotations
 
 import ast
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from autodiff.checks.budget import Budget
 from autodiff.checks.reading.blame import renames, unpacked
-from autodiff.checks.reading.edits import Replacing, local, substitutions
+from autodiff.checks.reading.edits import Replacing, additions, local, substitutions
 from autodiff.checks.reading.hooks import OPAQUE, Spot
 from autodiff.checks.reading.quantities import CLOSE, COTANGENT, INNER, LOCAL, VALUE
 from autodiff.checks.reading.repair import Fix, Repairs
-from autodiff.checks.reading.status import is_new, statuses
+from autodiff.checks.reading.rewriting import right_line
+from autodiff.checks.reading.status import Status, is_new, statuses
+from autodiff.checks.reading.their_code import Change
 from autodiff.checks.reading.trials import Trials
 
-SECONDS = 0.2              # for all of them
+SECONDS = 0.15             # for all of them
 FEW = 3                    # lines read that are looked at
+IN_DOUBT = ("edit", "scale")                               # a line put right so may stand for another
+MOST = 2                   # lines named beside the quoted one
 
 
 def likelier(repairs: Repairs, fix: Fix, expected: str, budget: Budget) -> tuple[Fix, str] | None:
@@ -28,17 +33,17 @@ def likelier(repairs: Repairs, fix: Fix, expected: str, budget: Budget) -> tuple
 
     What is added to a variable where it is read is lacking where it is made, if that is as likely.
     """
-    short = lacking(fix.spot.text, expected)
+    short = "" if renames(fix.spot.expression) else lacking(fix.spot.text, expected)
     spots = list(doubtful(repairs, fix, short))[-FEW:]
     if not spots or fix.change is None:
         return None
-    mine, best = explained(repairs, fix), None
+    mine, best = explained(statuses_after(repairs, {fix.spot: fix.change})), None
     budget = budget.part(SECONDS)
     for n, spot in enumerate(spots):
         for other, text in repaired(repairs, spot, budget.part(budget.left / (len(spots) - n))):
-            theirs = explained(repairs, other)
+            theirs = explained(statuses_after(repairs, {other.spot: other.change} if other.change else {}))
             if theirs > mine or (spot.name == short and theirs == mine):
-                mine, best = theirs, (other, text)
+                mine, best = theirs, (other, text or (right_line(repairs, other)[0] if spot.name == short else ""))
     return best
 
 
@@ -88,10 +93,59 @@ def repaired(repairs: Repairs, spot: Spot, budget: Budget) -> Iterator[tuple[Fix
     repairs.budget = before
 
 
-def explained(repairs: Repairs, fix: Fix) -> tuple[int, int]:
+def as_good(repairs: Repairs, fix: Fix, change: Mapping[Spot, Change], expected: str,
+            budget: Budget) -> list[tuple[Spot, str]]:
+    """The lines that may be wrong in this one's place, with what each should read, "" if that cannot be said.
+
+    A small change puts them right, and the tape knows as many of their lines then. Of a line in which only a value
+    could be put, the last one that it reads whose value nobody knows.
+    """
+    change = change or ({fix.spot: fix.change} if fix.change else {})
+    doubt = fix.how in IN_DOUBT or (fix.how == "known" and not expected)
+    if not change or not doubt or fix.fixed != repairs.wrong:
+        return []
+    after, budget = statuses_after(repairs, change), budget.part(SECONDS)
+    mine, trials, found = explained(after), Trials(repairs, budget), dict[str, tuple[Spot, str]]()
+    decided = fix.spot in after and after[fix.spot].sure and not repairs.statuses[fix.spot].sure
+    near, far = [], []
+    for level, spot in repairs.blame.suspects(repairs.wrong, None, True):
+        if not spot.main or is_known(repairs, spot) or repairs.reach.harmful(spot) or spot.text == fix.spot.text:
+            continue
+        beside = spot.name in (fix.spot.name, *fix.spot.reads) or (fix.spot.name in spot.reads and not decided)
+        strange = spot in repairs.blame.unknown
+        if beside or (strange and level == 1):
+            near.append(spot)
+        elif strange:
+            far.append(spot)
+    for texts, spots in ((local, near + far), (substitutions, near), (additions, near)):
+        stop = budget if texts is additions else budget.part(budget.left / 2)
+        for n, spot in enumerate(spots):
+            if spot.text in found or stop.late:
+                continue
+            for trial in trials.of(spot, texts, repairs.wrong, stop.part(2 * stop.left / (len(spots) - n))):
+                if trial.fix.change and explained(statuses_after(repairs, {spot: trial.fix.change})) >= mine:
+                    found[spot.text] = spot, trial.text
+    if fix.how == "known" and not expected:
+        found |= {spot.text: (spot, "") for spot in list(doubtful(repairs, fix, ""))[-1:] if spot.text not in found
+                  and not repairs.statuses[spot].claimed and repairs.statuses[spot].match is None}
+    return list(found.values())[:MOST]
+
+
+def is_known(repairs: Repairs, spot: Spot) -> bool:
+    """Whether a line makes a value or gradient of the tape: changed, it would not. Another name for one is no such."""
+    status = repairs.statuses[spot]
+    return status.sure and status.match is not None and status.match.known.kind in (VALUE, COTANGENT) \
+        and not renames(spot.expression)
+
+
+def statuses_after(repairs: Repairs, change: Mapping[Spot, Change]) -> dict[Spot, Status]:
+    """What the values of their lines are after a repair."""
+    return statuses(repairs.run(change, look=True).seen, repairs.knowledge)
+
+
+def explained(after: Mapping[Spot, Status]) -> tuple[int, int]:
     """How many of their lines are values and gradients of the tape after a repair, and how many are right."""
-    run = repairs.run({fix.spot: fix.change} if fix.change else {}, look=True)
-    found = [status for spot, status in statuses(run.seen, repairs.knowledge).items()
+    found = [status for spot, status in after.items()
              if spot.main and spot.kind not in OPAQUE and not is_new(spot)]
     exact = [s.match.known.kind for s in found if s.match and abs(s.match.factor - 1) < CLOSE]
     return sum(kind in (VALUE, COTANGENT) for kind in exact), sum(s.sure for s in found)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from autodiff.checks.reading.constants import NOTHING
-from autodiff.checks.reading.findings import RIGHT, SCALED, UNKNOWN, WRONG, ReadLine
+from autodiff.checks.reading.findings import RIGHT, SCALED, UNKNOWN, WRONG, Other, ReadLine
 from autodiff.checks.reading.hooks import OPAQUE, Spot
 from autodiff.checks.reading.quantities import CLOSE, COTANGENT, VALUE, Match
 from autodiff.checks.reading.repair import Fix, Repairs
@@ -53,6 +53,10 @@ class Teller:
         """A line as data."""
         return ReadLine(spot.file, spot.line, spot.text, spot.where, spot.name, verdict, equals)
 
+    def other(self, spot: Spot, expected: str) -> Other:
+        """A line that may be wrong in another's place."""
+        return Other(**{**vars(self.line(spot)), "expected": expected})
+
     def last_right(self, wrong: Spot, tick: int) -> ReadLine | None:
         """The last line before this moment that is right."""
         before = [spot for spot in self.repairs.order if spot is not wrong and self.repairs.statuses[spot].sure
@@ -60,9 +64,9 @@ class Teller:
         return self.line(before[-1]) if before else None
 
     def sentence(self, spot: Spot, fix: Fix | None, expected: str, last: ReadLine | None,
-                 names: tuple[str, ...]) -> str:
+                 names: tuple[str, ...], others: Sequence[Other] = ()) -> str:
         """The finding in words."""
-        said = f"The first wrong line is {spot.where}: {spot.text}" if fix else \
+        said = f"The first wrong line {'may be' if others else 'is'} {spot.where}: {spot.text}" if fix else \
             f"The first line that nothing on the tape explains is {spot.where}: {spot.text}"
         now = equals(self.repairs.statuses[spot].told)
         parts = [said]
@@ -82,6 +86,9 @@ class Teller:
         if names:
             agree = "agrees" if len(names) == 1 else "agree"
             parts.append(f"With this line alone put right, {', '.join(names)} {agree}.")
+        for other in others:
+            parts.append(f"It may as well be {other.where}: {other.text}")
+            parts += [f"which should then read: {other.expected}"] if other.expected else []
         if last is not None:
             parts.append(f"The last right line before it is {last.where}: {last.text}")
         return "\n".join(parts)
