@@ -12,7 +12,7 @@ import copy
 from collections.abc import Iterator, Mapping
 
 from autodiff.checks.budget import Budget
-from autodiff.checks.reading.blame import renames, unpacked
+from autodiff.checks.reading.blame import renames, sizes_of, unpacked
 from autodiff.checks.reading.edits import Replacing, additions, local, substitutions
 from autodiff.checks.reading.hooks import OPAQUE, Spot
 from autodiff.checks.reading.quantities import CLOSE, COTANGENT, INNER, LOCAL, VALUE
@@ -106,17 +106,7 @@ def as_good(repairs: Repairs, fix: Fix, change: Mapping[Spot, Change], expected:
         return []
     after, budget = statuses_after(repairs, change), budget.part(SECONDS)
     mine, trials, found = explained(after), Trials(repairs, budget), dict[str, tuple[Spot, str]]()
-    decided = fix.spot in after and after[fix.spot].sure and not repairs.statuses[fix.spot].sure
-    near, far = [], []
-    for level, spot in repairs.blame.suspects(repairs.wrong, None, True):
-        if not spot.main or is_known(repairs, spot) or repairs.reach.harmful(spot) or spot.text == fix.spot.text:
-            continue
-        beside = spot.name in (fix.spot.name, *fix.spot.reads) or (fix.spot.name in spot.reads and not decided)
-        strange = spot in repairs.blame.unknown
-        if beside or (strange and level == 1):
-            near.append(spot)
-        elif strange:
-            far.append(spot)
+    near, far = beside(repairs, fix, after)
     for texts, spots in ((local, near + far), (substitutions, near), (additions, near)):
         stop = budget if texts is additions else budget.part(budget.left / 2)
         for n, spot in enumerate(spots):
@@ -125,17 +115,40 @@ def as_good(repairs: Repairs, fix: Fix, change: Mapping[Spot, Change], expected:
             for trial in trials.of(spot, texts, repairs.wrong, stop.part(2 * stop.left / (len(spots) - n))):
                 if trial.fix.change and explained(statuses_after(repairs, {spot: trial.fix.change})) >= mine:
                     found[spot.text] = spot, trial.text
-    if fix.how == "known" and not expected:
-        found |= {spot.text: (spot, "") for spot in list(doubtful(repairs, fix, ""))[-1:] if spot.text not in found
-                  and not repairs.statuses[spot].claimed and repairs.statuses[spot].match is None}
+    if fix.how == "known":
+        unknown = [spot for spot in doubtful(repairs, fix, "") if not repairs.statuses[spot].claimed
+                   and repairs.statuses[spot].match is None and not sizes_of(repairs.first.seen[spot])
+                   and not repairs.blame.counted(spot.expression)]
+        found |= {spot.text: (spot, "") for spot in unknown[-1:] if spot.text not in found}
     return list(found.values())[:MOST]
 
 
-def is_known(repairs: Repairs, spot: Spot) -> bool:
-    """Whether a line makes a value or gradient of the tape: changed, it would not. Another name for one is no such."""
-    status = repairs.statuses[spot]
-    return status.sure and status.match is not None and status.match.known.kind in (VALUE, COTANGENT) \
-        and not renames(spot.expression)
+def beside(repairs: Repairs, fix: Fix, after: Mapping[Spot, Status]) -> tuple[list[Spot], list[Spot]]:
+    """The lines that may be wrong instead: those that this one reads, or that read it, and strange ones elsewhere.
+
+    What reads it is as good only if the repaired line is no more what the tape knows than it was.
+    """
+    was, now = repairs.statuses[fix.spot], after.get(fix.spot)
+    decided = now is not None and ((now.sure and not was.sure) or (straight(now) and not straight(was)))
+    near, far = [], []
+    for level, spot in repairs.blame.suspects(repairs.wrong, None, True):
+        status, strange = repairs.statuses[spot], spot in repairs.blame.unknown
+        known = straight(status) and not renames(spot.expression) \
+            and (status.sure or (status.named and fix.how != "scale"))
+        if not spot.main or known or repairs.reach.harmful(spot) or spot.text == fix.spot.text:
+            continue
+        if spot.name in (fix.spot.name, *fix.spot.reads) or (fix.spot.name in spot.reads and not decided) \
+                or (strange and level == 1):
+            near.append(spot)
+        elif strange:
+            far.append(spot)
+    return near, far
+
+
+def straight(status: Status) -> bool:
+    """Whether a line makes a value or gradient of the tape, up to a factor: another change would spoil it."""
+    match = status.match
+    return match is not None and match.known.kind in (VALUE, COTANGENT) and not match.turned
 
 
 def statuses_after(repairs: Repairs, change: Mapping[Spot, Change]) -> dict[Spot, Status]:
