@@ -212,8 +212,10 @@ def of_two(explanations: Sequence[Explanation], reading: Reading, wrong: Sequenc
     """Where the line alone does not put all right: another mistake there, or one that the line does not show."""
     first = explanations[0] if explanations else None
     kinds = kinds_by_line(reading, tape) or kinds_by_look(reading, tape)
-    twice = same_change(reading) and not (first is not None and first.kind == "two" and first.confidence == IS)
+    twice = same_change(reading)
     line = by_line(reading, (*kinds[:OTHERS], "two") if twice else ("two", *kinds[:OTHERS]), wrong, tape)
+    if twice and first is not None and told_apart(first):
+        return (in_front(first, all_of(line)), *explanations[1:])
     if twice and (first is None or first.kind == "two"):
         return (line, *explanations)
     if first is not None and reading.second is not None and first.cost > PLAIN - LITTLE and first.kind != "two":
@@ -222,6 +224,11 @@ def of_two(explanations: Sequence[Explanation], reading: Reading, wrong: Sequenc
     if first is not None and reading.small and set(wrong) <= set(first.params):              # by chance one for both?
         explanations = (in_front(first, [line]), *explanations[1:])
     return doubted(explanations, line if two else by_line(reading, kinds_by_look(reading, tape), wrong, tape))
+
+
+def told_apart(found: Explanation) -> bool:
+    """Whether these are plainly two mistakes, with two operations."""
+    return found.kind == "two" and found.confidence == IS and len({p.op for p in found.places if p.op}) > 1
 
 
 def same_change(reading: Reading) -> bool:

@@ -313,7 +313,7 @@ class Reader:
         given = {name for name, value in self.repairs.arguments.items() if not np.ndim(value)}
         sizes = {s.name for s in self.repairs.order if s.name in self.repairs.blame.numbers and first[s].times == 1}
         found = (given | sizes) - moving - (set(self.repairs.arguments) - given)
-        return frozenset(name for name in found if np.ndim(first[spot].first) and not GRADIENT.match(name))
+        return frozenset(name for name in found if name and np.ndim(first[spot].first) and not GRADIENT.match(name))
 
     def is_nothing(self, spot: Spot) -> bool:
         """Whether a line computes nothing but zeros, from variables: 0 * dz."""
