@@ -23,6 +23,7 @@ from autodiff.checks.reading.their_code import Change
 from autodiff.checks.reading.trials import Trials
 
 SECONDS = 0.15             # for all of them
+AS_GOOD = 0.08             # for lines that may be wrong in this one's place
 FEW = 3                    # lines read that are looked at
 IN_DOUBT = ("edit", "scale")                               # a line put right so may stand for another
 MOST = 2                   # lines named beside the quoted one
@@ -104,10 +105,13 @@ def as_good(repairs: Repairs, fix: Fix, change: Mapping[Spot, Change], expected:
     doubt = fix.how in IN_DOUBT or (fix.how == "known" and not expected)
     if not change or not doubt or fix.fixed != repairs.wrong:
         return []
-    after, budget = statuses_after(repairs, change), budget.part(SECONDS)
+    after, budget = statuses_after(repairs, change), budget.part(AS_GOOD)
     mine, trials, found = explained(after), Trials(repairs, budget), dict[str, tuple[Spot, str]]()
     near, far = beside(repairs, fix, after)
-    for texts, spots in ((local, near + far), (substitutions, near), (additions, near)):
+    turns = [(local, near + far), (substitutions, near), (additions, near)]
+    if fix.how == "scale":                                 # of a sign, and of a factor that is left out
+        turns = [(local, near)] if fix.factor < 0 else [(additions, near)]
+    for texts, spots in turns:
         stop = budget if texts is additions else budget.part(budget.left / 2)
         for n, spot in enumerate(spots):
             if spot.text in found or stop.late:
