@@ -28,6 +28,9 @@ def unread(tree: ast.AST) -> Iterator[ast.stmt]:
     for block in (getattr(node, part, None) for node in ast.walk(tree) for part in STATEMENTS):
         if not isinstance(block, list):
             continue
+        names_made = [t.id for s in block if isinstance(s, ast.Assign) for t in s.targets if isinstance(t, ast.Name)]
+        if len(set(names_made)) == len(names_made):
+            continue
         held: set[str] = set()                             # computed, and not yet read
         for s in block:
             held -= {n.id for n in ast.walk(s) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from autodiff.checks.reading.repair import Repairs
 
 MOVED = 1e-3               # by how much, relative to their size
-PARTS = 32                 # up to this length, the elements of an array are moved one by one
+PARTS = 32                 # up to this length, some elements of an array are moved by themselves
 
 
 class Reach:
@@ -90,7 +90,8 @@ class Reach:
                 return v
             return moved
 
-        for at in range(values[0].shape[0]):
+        n = values[0].shape[0]
+        for at in sorted({0, 1, n // 2, n - 1}):           # the parts of an array are its beginning, its end, or halves
             outputs = self.repairs.outputs_of({spot: moving(at)})
             if outputs is not None:
                 reached = {k for k, old in self.repairs.outputs.items() if not same(outputs.get(k), old)}
