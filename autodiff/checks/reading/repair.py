@@ -295,7 +295,7 @@ class Repairs:
             yield from self.scaled(spot, seen, nothing, None, None, self.outputs)
         if self.likely.only_scales(spot):
             return
-        for known, values in self.candidates(spot, seen):
+        for known, values, scalable in self.candidates(spot, seen):
             if self.budget.late:
                 return
 
@@ -305,7 +305,7 @@ class Repairs:
             outputs = self.outputs_of({spot: change})
             if fixed := self.fixed(outputs):
                 yield self.fix(spot, "known", fixed, change, known, 1.0, values)
-            elif outputs is not None:
+            elif outputs is not None and scalable:
                 yield from self.scaled(spot, seen, nothing, known, values, outputs)
         if spot.kind in ("whole", "increment"):
             return
@@ -357,8 +357,11 @@ class Repairs:
                 yield self.fix(spot, "scale" if known is None else "known", fixed, change, known, f,
                                [f * v for v in new])
 
-    def candidates(self, spot: Spot, seen: Seen) -> Iterator[tuple[Known, list[Any]]]:
-        """What may belong in place of a spot's values: what its name says, then whatever has their shapes."""
+    def candidates(self, spot: Spot, seen: Seen) -> Iterator[tuple[Known, list[Any], bool]]:
+        """What may belong in place of a spot's values: what its name says, then whatever has their shapes.
+
+        And whether a multiple may; a value of which a multiple was tried before may only stand there as it is.
+        """
         tried = {self.same_direction(seen.values)}            # which is the business of a factor
         claimed = self.statuses[spot].claimed
         steps = [known for known in self.knowledge.known if known.parts] if seen.times > 1 else []
@@ -371,11 +374,14 @@ class Repairs:
                 continue
             for values in self.shaped(spot, seen, known, known in claimed):
                 key = self.same_direction(values)
-                if known.kind == VALUE:                       # of which a multiple is another
-                    key = (*key, round(float(np.linalg.norm(values[0])), 9))
                 if key not in tried and len(tried) <= self.tried:
                     tried.add(key)
-                    yield known, values
+                    yield known, values, True
+                elif known.kind == VALUE and len(tried) <= self.tried:
+                    exact = (*key, round(float(np.linalg.norm(values[0])), 9))
+                    if exact not in tried:
+                        tried.add(exact)
+                        yield known, values, False
 
     @cached_property
     def named_first(self) -> list[Known]:
