@@ -19,6 +19,7 @@ from autodiff.checks.doctor.spots import places_of, plainly
 from autodiff.checks.mistakes import KINDS
 from autodiff.checks.reading.constants import NOTHING
 from autodiff.checks.reading.findings import Reading
+from autodiff.checks.reading.known import RATIO
 from autodiff.checks.reading.line_kinds import changed, hands_on, kinds_of_line, may_be
 from autodiff.tape import Tape
 
@@ -36,11 +37,11 @@ REPAIRS = {"transpose": ("transposed-result",), "sum": ("missing-broadcast-reduc
            "moment": ("stale-value", "wrong-operand")}
 SOFTMAX = {"softmax", "log_softmax", "logsumexp", "cross_entropy_of_labels", "cross_entropy_of_probabilities"}
 OF_SOFTMAX = {"formula", "centring", "term of a formula", "extra derivative", "derivative", "half a derivative"}
-EXACT = {"argument", "axis", "path", "power", "number", "complement of a function"}       # without any doubt
+# Changes that leave no doubt what was done.
+EXACT = {"argument", "axis", "path", "power", "number", "complement of a function"}
 OF_DERIVATIVES = {"missing-local-derivative", "double-derivative", "wrong-local-rule"}
 OF_VALUES = ("wrong-operand", "wrong-argument")
 PATHS = {"dropped-path", "treated-as-constant"}                # of gradients: a value only lacks a term
-RATIO = re.compile(r"d\w+_d\w+")                              # what a derivative of one by another is called
 GRADIENT = re.compile(r"(delta|grad|d|g)_?(?=[a-zA-Z])")       # before the name of what it is the gradient of
 PARAMETER, INNER = "transposed-result", "missing-transpose"
 
@@ -145,10 +146,9 @@ def weighed(explanations: Sequence[Explanation], reading: Reading | None, wrong:
 def elsewhere(reading: Reading, wrong: Sequence[str], tape: Tape) -> Iterator[Explanation]:
     """What the mistake is if another line is meant that may be wrong in place of the quoted one."""
     for other in reading.others:
-        kinds = may_be(changed(other.text, other.expected)) if other.expected else ()
-        if kinds:
-            yield replace(by_line(replace(reading, first_wrong=other, expected=other.expected), kinds, wrong, tape),
-                          members=())
+        there = replace(reading, first_wrong=other, expected=other.expected, measured="")
+        if kinds := may_be(words_of(there)):
+            yield replace(by_line(there, kinds, wrong, tape), members=())
 
 
 def ordered(explanations: Sequence[Explanation], reading: Reading | None, wrong: Sequence[str],

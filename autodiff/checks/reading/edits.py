@@ -249,7 +249,7 @@ def edited(node: ast.expr) -> Iterator[str]:
                 if isinstance(op, ast.Div):
                     yield f"{'-' if isinstance(left, ast.UnaryOp) else ''}1 / {b}"
             yield from (a, b)
-            yield from regrouped(left, op, other)
+            yield from regrouped(node)
         case ast.UnaryOp(op=op, operand=operand):
             yield ast.unparse(operand)
             if isinstance(op, ast.USub) and isinstance(operand, ast.Constant):
@@ -284,22 +284,14 @@ def edited(node: ast.expr) -> Iterator[str]:
             yield from map(ast.unparse, args)
 
 
-def regrouped(left: ast.expr, op: ast.operator, right: ast.expr) -> Iterator[str]:
+def regrouped(node: ast.BinOp) -> Iterator[str]:
     """A parenthesis that closes elsewhere: (a + b) * c for a + b * c, and the other way round."""
-    def scales(node: ast.expr) -> bool:
-        return isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult | ast.Div)
-
-    def adds(node: ast.AST) -> bool:
-        return isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add | ast.Sub)
-
-    whole = ast.BinOp(left, op, right)
-    if adds(whole) and scales(right):
-        first, times, last = right.left, right.op, right.right  # type: ignore[attr-defined]
-        yield ast.unparse(ast.BinOp(ast.BinOp(left, op, first), times, last))
-    if scales(whole) and adds(left):
-        a, plus, b = left.left, left.op, left.right  # type: ignore[attr-defined]
-        yield ast.unparse(ast.BinOp(a, plus, ast.BinOp(b, op, right)))
-        yield ast.unparse(ast.BinOp(ast.BinOp(a, op, right), plus, b))
+    match node:
+        case ast.BinOp(a, ast.Add() | ast.Sub() as plus, ast.BinOp(b, ast.Mult() | ast.Div() as times, c)):
+            yield ast.unparse(ast.BinOp(ast.BinOp(a, plus, b), times, c))
+        case ast.BinOp(ast.BinOp(a, ast.Add() | ast.Sub() as plus, b), ast.Mult() | ast.Div() as times, c):
+            yield ast.unparse(ast.BinOp(a, plus, ast.BinOp(b, times, c)))
+            yield ast.unparse(ast.BinOp(ast.BinOp(a, times, c), plus, b))
 
 
 # ---- in their function

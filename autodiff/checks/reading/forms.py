@@ -82,8 +82,9 @@ def plainly(node: ast.expr) -> ast.expr:
             """A function for an operator; a sum whose axes are kept and then taken away."""
             self.generic_visit(n)
             match n:
-                case ast.Call(func=ast.Attribute(value=ast.Name(id="np"), attr="matmul" | "dot"), args=[x, y]) \
-                        | ast.Call(func=ast.Attribute(value=x, attr="dot"), args=[y]):
+                case ast.Call(func=ast.Attribute(value=ast.Name(id="np"), attr="matmul" | "dot"), args=[x, y],
+                              keywords=[]) | ast.Call(func=ast.Attribute(value=x, attr="dot"), args=[y],
+                                                      keywords=[]):
                     return ast.BinOp(x, ast.MatMult(), y)
                 case ast.Call(func=ast.Attribute(value=ast.Name(id="np"), attr=name), args=[x, y], keywords=[]) \
                         if name in OPERATORS:

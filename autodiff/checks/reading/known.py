@@ -46,7 +46,7 @@ FEWEST = 3                 # numbers of a sample that is recognised by itself
 LONGEST = 2e5              # elements of a sequence
 LARGEST = 2e7             # elements of all that is known; beyond it the rarer kinds are left out
 PREFIX = re.compile(r"^(?:delta_?|d[lLJEC]_?d_?|grad_?|bar_?|[dgGD]_?|∂|δ)(?=.)")
-RATIO = re.compile(r"d(\w+)_d(\w+)")
+RATIO = re.compile(r"d(\w+)_d(\w+)")         # what a derivative of one by another is called
 SUFFIX = re.compile(r"(?<=.)(?:_?grad|_?bar|_g|_d)$")
 
 

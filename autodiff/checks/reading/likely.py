@@ -10,7 +10,7 @@ import numpy as np
 
 from autodiff.checks.reading.blame import renames
 from autodiff.checks.reading.hooks import HEADS, Spot
-from autodiff.checks.reading.looks import names_of
+from autodiff.checks.reading.looks import variables_in
 from autodiff.checks.reading.quantities import CLOSE, COTANGENT, INNER, LOCAL, STEP, VALUE
 from autodiff.checks.reading.replacing import factors, plain
 from autodiff.checks.reading.status import is_new
@@ -138,7 +138,7 @@ class Likely:
                 and self.seen[other].ticks[0] < fix.tick]
         made = [other for other in mine if other.name == spot.name and other.kind in ("whole", "value")]
         sure = {other.name for other in mine if other.kind == "value" and self.statuses[other].sure}
-        if by is None or not made or not set(names_of(by)) - {"np"} <= sure:
+        if by is None or not made or not set(variables_in(by)) - {"np"} <= sure:
             return None
         return made[-1] if made[-1] in self.repairs.blame.unknown else None
 

@@ -306,7 +306,7 @@ def kinds_of_line(text: str) -> tuple[str, ...]:
         known = ("missing-broadcast-reduction", *known)                       # a part of it only
     elif operand(value) and not isinstance(node, ast.Expr):
         known = ("missing-local-derivative", *known)                          # handed on as it is
-    if function_of(value) in JOINED and handed_on(value):
+    if function_of(value) in JOINED and some_handed_on(value):
         known = ("missing-local-derivative", *known)
     if any(isinstance(n, ast.BinOp) and isinstance(n.op, ast.MatMult) and in_part(n.left) and in_part(n.right)
            for n in parts):
@@ -327,7 +327,7 @@ def hands_on(text: str) -> bool:
     return parsed is not None and operand(parsed[2])
 
 
-def handed_on(call: ast.expr) -> bool:
+def some_handed_on(call: ast.expr) -> bool:
     """Whether of what is joined some parts are computed, and others handed on as they are."""
     parts = call.args if isinstance(call, ast.Call) else []
     joined = [x for part in parts if isinstance(part, ast.List | ast.Tuple) for x in part.elts]

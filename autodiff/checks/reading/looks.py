@@ -120,17 +120,17 @@ def crossed(a: ast.expr, b: ast.expr) -> bool:
     """Whether two variables stand in each other's place, wherever they stand but in an index."""
     if form(a) != form(b):
         return False
-    pairs = set(zip(names_of(a), names_of(b), strict=True))
+    pairs = set(zip(variables_in(a), variables_in(b), strict=True))
     turned = {(x, y) for x, y in pairs if x != y}
     return len(turned) == 2 and {(y, x) for x, y in turned} == turned and len({x for x, _ in pairs}) == len(pairs)
 
 
-def names_of(node: ast.AST) -> list[str]:
+def variables_in(node: ast.AST) -> list[str]:
     """The variables of an expression in their order, without those in an index."""
     if isinstance(node, ast.Name):
         return [node.id]
     inner = [node.value] if isinstance(node, ast.Subscript) else ast.iter_child_nodes(node)
-    return [name for child in inner for name in names_of(child)]
+    return [name for child in inner for name in variables_in(child)]
 
 
 def complement(f: ast.expr, g: ast.expr) -> bool:
